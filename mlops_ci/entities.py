@@ -1,0 +1,305 @@
+"""
+The nouns: what is recorded, compared and deployed. Frozen, and without input or output.
+
+Every struct here that is the body of a record is named in `records.KINDS`. A field may be added with
+a default in a minor version of the schema; none is ever renamed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Scalar = str | int | float | bool | None
+Status = Literal["finished", "failed", "killed"]
+Verdict = Literal["pass", "fail", "inconclusive", "not evaluated"]
+
+
+class _Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class Author(_Noun, frozen=True, kw_only=True):
+    """Who did it. *via* says who vouches: git's configuration, GitHub's actor, the machine's user."""
+
+    name: str
+    email: str = ""
+    via: Literal["git", "github", "system"] = "git"
+
+
+class ArtifactRef(_Noun, frozen=True, kw_only=True):
+    """Bytes by digest (`sha256:<hex>`). *path* is where they belong, relative and with slashes."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class Column(_Noun, frozen=True, kw_only=True):
+    """A column of a dataset; *type* is boolean, integer, number, string, timestamp, empty or the file's own."""
+
+    name: str
+    type: str
+
+
+class Dataset(_Noun, frozen=True, kw_only=True):
+    """The fingerprint of one input file or folder. *rows* and *columns* are absent where nobody could read them."""
+
+    name: str
+    path: str
+    digest: str
+    size_bytes: int
+    rows: int | None = None
+    columns: list[Column] | None = None
+    note: str = ""
+
+
+class Metric(_Noun, frozen=True, kw_only=True):
+    """What a run says of one metric: its last value, the extremes of its history and how many points it has."""
+
+    last: float
+    min: float
+    max: float
+    count: int = 1
+
+
+class Signature(_Noun, frozen=True, kw_only=True):
+    """JSON Schemas of one input record and of the prediction for it."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+class Model(_Noun, frozen=True, kw_only=True):
+    """A trained model: its files, the flavor that loads them, and what goes in and out."""
+
+    flavor: str
+    digest: str
+    size_bytes: int
+    files: list[ArtifactRef]
+    requirements: list[str] = []
+    signature: Signature | None = None
+    input_example: ArtifactRef | None = None
+
+
+class GitState(_Noun, frozen=True, kw_only=True):
+    """What was checked out. *trained_sha* is HEAD; *head_sha* is the pull request's head where that differs."""
+
+    trained_sha: str
+    head_sha: str
+    tree: str
+    base_sha: str = ""
+    branch: str = ""
+    dirty: bool = False
+    diff_digest: str = ""
+    repository: str = ""
+
+
+class CiRun(_Noun, frozen=True, kw_only=True):
+    """The CI run that a record came from."""
+
+    provider: str
+    run_url: str = ""
+    run_id: str = ""
+    attempt: int = 1
+    job: str = ""
+    cell: str = ""
+    event: str = ""
+    pull_request: int | None = None
+
+
+class Stage(_Noun, frozen=True, kw_only=True):
+    """A named part of a run, and how long it took."""
+
+    name: str
+    duration_s: float
+
+
+class Run(_Noun, frozen=True, kw_only=True):
+    """One training run, written when it ends. One ending counts for each *run_key*."""
+
+    run_id: str
+    run_key: str
+    project: str
+    experiment: str
+    status: Status
+    started: str
+    ended: str
+    duration_s: float
+    git: GitState
+    ci: CiRun | None = None
+    command: list[str] = []
+    exit_code: int | None = None
+    params: dict[str, Scalar] = {}
+    metrics: dict[str, Metric] = {}
+    tags: dict[str, str] = {}
+    stages: list[Stage] = []
+    data: list[Dataset] = []
+    artifacts: list[ArtifactRef] = []
+    model: Model | None = None
+    environment: ArtifactRef | None = None
+    history: ArtifactRef | None = None
+    warnings: list[str] = []
+
+
+class Adoption(_Noun, frozen=True, kw_only=True):
+    """A commit whose tree was trained before, under another commit: *run_id* stands for it."""
+
+    sha: str
+    tree: str
+    run_id: str
+
+
+class GateResult(_Noun, frozen=True, kw_only=True):
+    """One rule's verdict. *reason* is one sentence with the numbers in it."""
+
+    metric: str
+    rule: str
+    verdict: Verdict
+    reason: str
+    warn_only: bool = False
+
+
+class MetricChange(_Noun, frozen=True, kw_only=True):
+    """A row of the comparison. *relative* is change / |baseline|, absent where the baseline is 0 or missing."""
+
+    metric: str
+    baseline: float | None
+    candidate: float | None
+    change: float | None = None
+    relative: float | None = None
+    trend: Literal["better", "worse", "same", "unknown"] = "unknown"
+
+
+class ValueChange(_Noun, frozen=True, kw_only=True):
+    """A param or a dataset that differs between baseline and candidate; None where it is absent."""
+
+    name: str
+    baseline: Scalar
+    candidate: Scalar
+
+
+class RunPointer(_Noun, frozen=True, kw_only=True):
+    """Names a run in a report. *distance* counts commits from where the search began; *age_s* is in seconds."""
+
+    run_id: str
+    sha: str
+    branch: str = ""
+    run_url: str = ""
+    distance: int | None = None
+    age_s: float | None = None
+    found_by: Literal["commit", "tree", ""] = ""
+
+
+class Policy(_Noun, frozen=True, kw_only=True):
+    """Which configuration judged: *origin* is "base", "default branch", "commit" or "local"."""
+
+    origin: Literal["base", "default branch", "commit", "local", "none"]
+    sha: str = ""
+    changed_here: list[str] = []
+
+
+class GateReport(_Noun, frozen=True, kw_only=True):
+    """Everything that a verdict and its comment say. Markdown, JSON and exit code come from this alone."""
+
+    project: str
+    experiment: str
+    verdict: Verdict
+    candidate: RunPointer
+    baseline: RunPointer | None
+    policy: Policy
+    results: list[GateResult] = []
+    metrics: list[MetricChange] = []
+    params: list[ValueChange] = []
+    data: list[ValueChange] = []
+    unchanged_params: int = 0
+    confusion: dict[str, Any] | None = None
+    notes: list[str] = []
+
+
+class ModelVersion(_Noun, frozen=True, kw_only=True):
+    """A registered version: immutable, claimed once. *run_record* is the id of the run's record."""
+
+    model: str
+    version: str
+    tag: str
+    sha: str
+    tree: str
+    run_id: str
+    run_record: str
+    artifact: Model
+    verdict_record: str = ""
+    policy_sha: str = ""
+    people: list[str] = []
+    """E-mail addresses of those who wrote and tagged it; four eyes excludes them."""
+
+
+class Plan(_Noun, frozen=True, kw_only=True):
+    """What a deployment would do. Its digest (`records.digest`) is what an approval names."""
+
+    target: str
+    kind: str
+    production: bool
+    project: str
+    model: str
+    version: str
+    version_record: str
+    model_digest: str
+    manifests_digest: str
+    policy_digest: str
+    """Digest of the rules of this target; another commit on the default branch changes nothing, another rule does."""
+    image: str = ""
+
+
+class ApprovalRequest(_Noun, frozen=True, kw_only=True):
+    """Asks for a decision on *plan*. *people* may not decide it; *expires* is RFC 3339."""
+
+    plan: Plan
+    plan_digest: str
+    required: int
+    approvers: list[str]
+    people: list[str]
+    policy_sha: str
+    expires: str
+    replaces: str = ""
+
+
+class Approval(_Noun, frozen=True, kw_only=True):
+    """A decision on a plan, signed. *payload* is the exact text that *signature* (OpenSSH's format) covers."""
+
+    plan_digest: str
+    target: str
+    decision: Literal["approve", "reject"]
+    approver: str
+    method: Literal["ssh"]
+    payload: str
+    signature: str
+    reason: str = ""
+
+
+class Smoke(_Noun, frozen=True, kw_only=True):
+    """The request that was sent after a deployment, and what came back."""
+
+    url: str
+    status: int
+    matched: bool
+    answer: Any = None
+    latency_ms: float = 0.0
+
+
+class Deployment(_Noun, frozen=True, kw_only=True):
+    """What was put where. *previous* is the record id of the deployment that it replaced."""
+
+    plan: Plan
+    plan_digest: str
+    policy_sha: str
+    status: Literal["live", "failed"]
+    url: str = ""
+    started: str = ""
+    duration_s: float = 0.0
+    approvals: list[str] = []
+    request: str = ""
+    smoke: Smoke | None = None
+    previous: str = ""
+    reason: str = ""

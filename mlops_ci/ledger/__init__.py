@@ -1,0 +1,72 @@
+"""
+The ledger: where records are kept, for good. Append-only.
+
+A record is found by its keys (`Record.keys`): `find("sha/…", "tree/…")`. A claim is a name that can be
+taken once (a model version, say) and that always leads to the record which took it.
+What records mean, and queries over many of them, are the business of other rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from mlops_ci.records import Record
+
+PROVIDERS = {
+    "git": "mlops_ci.ledger.git:GitLedger",
+    "sql": "mlops_ci.ledger.sql:SqlLedger",
+}
+
+
+class Ledger(Protocol):
+    """What every ledger can do; `tests/contracts/test_ledger.py` holds each to it."""
+
+    def append(self, records: Sequence[Record], *, claims: Mapping[str, Record] | None = None) -> bool:
+        """
+        Write *records*, all or none; those already there change nothing.
+
+        Args:
+            records: What happened, in order.
+            claims: Name → the one of *records* that takes it. A name already taken by the same record is fine.
+
+        Returns:
+            False if the ledger's remote did not answer: the records are kept here and `sync` sends them.
+
+        Raises:
+            Conflict: A name is taken by another record; nothing was written.
+            ServiceError: The remote did not answer, and *claims* were asked for; nothing was written.
+        """
+        ...
+
+    def find(self, *keys: str) -> list[Record]:
+        """
+        Return the records that have a key equal to, or below, one of *keys* (`model/x` finds `model/x/1.0.0`).
+
+        Each once, ordered by time and then id.
+
+        Raises:
+            ServiceError: The ledger did not answer.
+        """
+        ...
+
+    def claims(self, prefix: str) -> dict[str, Record]:
+        """Return the claims whose name is *prefix* or below it, by name. Raises as `find`."""
+        ...
+
+    def all(self) -> Iterator[Record]:
+        """Yield every record once, ordered by time and then id. Raises as `find`."""
+        ...
+
+    def pending(self) -> int:
+        """How many records wait here for `sync`."""
+        ...
+
+    def sync(self) -> int:
+        """
+        Send what waits and return how many records that were; again is harmless.
+
+        Raises:
+            ServiceError: The remote did not answer; everything still waits.
+        """
+        ...

@@ -1,0 +1,185 @@
+"""
+Records: how a fact becomes bytes, and what names it.
+
+A record is JSON in RFC 8785 form; its id is the SHA-256 of those bytes. Integers stay within 2^53 and
+non-finite numbers are written `{"$float": "nan"}`, since JSON has no word for them. Where records are
+kept is the ledger's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+import rfc8785
+
+from mlops_ci import entities
+from mlops_ci.entities import Author
+from mlops_ci.errors import IntegrityError
+
+SCHEMA = "1.0"
+
+_Entity = TypeVar("_Entity", bound=msgspec.Struct)
+
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "run": entities.Run,
+    "adoption": entities.Adoption,
+    "verdict": entities.GateReport,
+    "version": entities.ModelVersion,
+    "request": entities.ApprovalRequest,
+    "approval": entities.Approval,
+    "deployment": entities.Deployment,
+}
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One immutable fact.
+
+    *kind* names the type of *body* in `KINDS`; *schema* is `major.minor`; *time* is RFC 3339 in UTC with
+    microseconds.
+    """
+
+    kind: str
+    schema: str
+    time: str
+    author: Author
+    body: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits: the SHA-256 of `encode(self)`."""
+        return hashlib.sha256(encode(self)).hexdigest()
+
+    def read(self, entity: type[_Entity]) -> _Entity:
+        """
+        Return the body as *entity*; fields of newer minor versions are ignored.
+
+        Raises:
+            IntegrityError: The body is not what its kind promises.
+        """
+        try:
+            return msgspec.convert(self.body, entity)
+        except msgspec.ValidationError as error:
+            raise IntegrityError(f"record {self.id[:12]} is not a {self.kind}: {error}") from error
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names under which a ledger finds this record."""
+        return _KEYS[self.kind](self.body) if self.kind in _KEYS else ()
+
+
+def new(entity: msgspec.Struct, *, author: Author, time: str | None = None) -> Record:
+    """Make the record of *entity*, whose type must be in `KINDS`; *time* is now unless given."""
+    kind = next(name for name, struct in KINDS.items() if struct is type(entity))
+    body = _plain(msgspec.to_builtins(entity))
+    return Record(kind=kind, schema=SCHEMA, time=time or now(), author=author, body=body)
+
+
+def encode(record: Record) -> bytes:
+    """The record's RFC 8785 bytes."""
+    return canonical(msgspec.to_builtins(record))
+
+
+def decode(data: bytes) -> Record:
+    """
+    Read a record back.
+
+    Raises:
+        IntegrityError: Not a record, or of a major version that this program does not know.
+    """
+    try:
+        record = msgspec.convert(_unwrap(json.loads(data)), Record)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise IntegrityError(f"not a record: {error}") from error
+    if record.schema.partition(".")[0] != SCHEMA.partition(".")[0]:
+        raise IntegrityError(
+            f"a record of schema {record.schema}, and this program reads {SCHEMA}",
+            hint="install a newer mlops-ci",
+        )
+    return record
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 bytes of JSON-like *value*; non-finite floats and large integers are wrapped first."""
+    return rfc8785.dumps(_wrap(value))
+
+
+def digest(value: Any) -> str:
+    """`sha256:<hex>` of *value*'s canonical bytes; a struct counts as its fields."""
+    return "sha256:" + hashlib.sha256(canonical(msgspec.to_builtins(value))).hexdigest()
+
+
+def now() -> str:
+    """The time of day as records write it: UTC, RFC 3339, microseconds."""
+    return timestamp(datetime.now(UTC))
+
+
+def timestamp(moment: datetime) -> str:
+    """*moment* (with a time zone) as records write it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(time: str) -> datetime:
+    """The moment that a record's *time* names."""
+    return datetime.fromisoformat(time)
+
+
+def _plain(value: Any) -> Any:
+    """Through JSON's eyes: tuples become lists, so that a body equals itself read back."""
+    return msgspec.to_builtins(value, str_keys=True)
+
+
+_LARGEST = 2**53
+
+
+def _wrap(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _wrap(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_wrap(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": repr(value)}
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        return {"$int": str(value)}
+    return value
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"$float"}:
+            return float(value["$float"])
+        if value.keys() == {"$int"}:
+            return int(value["$int"])
+        return {key: _unwrap(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unwrap(item) for item in value]
+    return value
+
+
+def _run_keys(body: dict[str, Any]) -> tuple[str, ...]:
+    git = body["git"]
+    shas = dict.fromkeys((git["trained_sha"], git["head_sha"]))
+    named = [f"sha/{sha}" for sha in shas if sha] + ([f"tree/{git['tree']}"] if git["tree"] else [])
+    return (*named, f"run/{body['run_id']}")
+
+
+def _plan_keys(body: dict[str, Any]) -> tuple[str, ...]:
+    target = body["plan"]["target"] if "plan" in body else body["target"]
+    return (f"plan/{body['plan_digest'].removeprefix('sha256:')}", f"target/{target}")
+
+
+_KEYS: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {
+    "run": _run_keys,
+    "adoption": lambda body: (f"sha/{body['sha']}", f"run/{body['run_id']}"),
+    "verdict": lambda body: (f"run/{body['candidate']['run_id']}",),
+    "version": lambda body: (f"model/{body['model']}/{body['version']}", f"run/{body['run_id']}"),
+    "request": _plan_keys,
+    "approval": _plan_keys,
+    "deployment": _plan_keys,
+}
