@@ -1,9 +1,9 @@
 """
 Records: how a fact becomes bytes, and what names it.
 
-A record is JSON in RFC 8785 form; its id is the SHA-256 of those bytes. Integers stay within 2^53 and
-non-finite numbers are written `{"$float": "nan"}`, since JSON has no word for them. Where records are
-kept is the ledger's business.
+A record is JSON in RFC 8785 form; its id is the SHA-256 of those bytes. What JSON has no word for is
+wrapped: `{"$float": "nan"}`, an integer of 2^53 or more as `{"$int": "…"}`, and an object that looks like
+one of these as `{"$object": {…}}`. Where records are kept is the ledger's business.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.structs
 import rfc8785
 
 from mlops_ci import entities
 from mlops_ci.entities import Author
-from mlops_ci.errors import IntegrityError
+from mlops_ci.errors import InputError, IntegrityError
 
 SCHEMA = "1.0"
 
@@ -81,6 +82,11 @@ def new(entity: msgspec.Struct, *, author: Author, time: str | None = None) -> R
     return Record(kind=kind, schema=SCHEMA, time=time or now(), author=author, body=body)
 
 
+def replace(entity: _Entity, **fields: Any) -> _Entity:
+    """A copy of *entity* with other *fields*."""
+    return msgspec.structs.replace(entity, **fields)
+
+
 def encode(record: Record) -> bytes:
     """The record's RFC 8785 bytes."""
     return canonical(msgspec.to_builtins(record))
@@ -94,8 +100,8 @@ def decode(data: bytes) -> Record:
         IntegrityError: Not a record, or of a major version that this program does not know.
     """
     try:
-        record = msgspec.convert(_unwrap(json.loads(data)), Record)
-    except (ValueError, msgspec.ValidationError) as error:
+        record = msgspec.convert(_unwrap(json.loads(data, parse_int=_number)), Record)
+    except (ValueError, TypeError, RecursionError, msgspec.ValidationError) as error:
         raise IntegrityError(f"not a record: {error}") from error
     if record.schema.partition(".")[0] != SCHEMA.partition(".")[0]:
         raise IntegrityError(
@@ -106,8 +112,16 @@ def decode(data: bytes) -> Record:
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of JSON-like *value*; non-finite floats and large integers are wrapped first."""
-    return rfc8785.dumps(_wrap(value))
+    """
+    RFC 8785 bytes of JSON-like *value*; non-finite floats and large integers are wrapped first.
+
+    Raises:
+        InputError: It holds what JSON cannot: text that is not Unicode, say.
+    """
+    try:
+        return rfc8785.dumps(_wrap(value))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"a value cannot be recorded: {error}", hint="records hold JSON") from error
 
 
 def digest(value: Any) -> str:
@@ -130,17 +144,24 @@ def moment(time: str) -> datetime:
     return datetime.fromisoformat(time)
 
 
+def from_seconds(seconds: float) -> datetime:
+    """The moment *seconds* after 1970, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def _plain(value: Any) -> Any:
     """Through JSON's eyes: tuples become lists, so that a body equals itself read back."""
     return msgspec.to_builtins(value, str_keys=True)
 
 
-_LARGEST = 2**53
+_LARGEST = 2**53 - 1
+_WRAPPERS = frozenset({"$float", "$int", "$object"})
 
 
 def _wrap(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _wrap(item) for key, item in value.items()}
+        wrapped = {key: _wrap(item) for key, item in value.items()}
+        return {"$object": wrapped} if _is_wrapper(value) else wrapped
     if isinstance(value, list | tuple):
         return [_wrap(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -152,14 +173,25 @@ def _wrap(value: Any) -> Any:
 
 def _unwrap(value: Any) -> Any:
     if isinstance(value, dict):
-        if value.keys() == {"$float"}:
-            return float(value["$float"])
-        if value.keys() == {"$int"}:
-            return int(value["$int"])
-        return {key: _unwrap(item) for key, item in value.items()}
+        if not _is_wrapper(value):
+            return {key: _unwrap(item) for key, item in value.items()}
+        [(kind, inner)] = value.items()
+        if kind == "$object":
+            return {key: _unwrap(item) for key, item in dict(inner).items()}
+        return float(inner) if kind == "$float" else int(inner)
     if isinstance(value, list):
         return [_unwrap(item) for item in value]
     return value
+
+
+def _is_wrapper(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and not _WRAPPERS.isdisjoint(value)
+
+
+def _number(text: str) -> int | float:
+    """RFC 8785 writes the float 1e20 without a point; integers of that size are wrapped, so it can be told."""
+    value = int(text)
+    return value if -_LARGEST <= value <= _LARGEST else float(text)
 
 
 def _run_keys(body: dict[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ this one. What its refs mean is the business of whoever names them.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,10 +32,21 @@ class SideRepository:
     def path(self) -> Path:
         """Where it is; made now if it was not there."""
         path = self.checkout.state / f"{self.name}.git"
-        if not (path / "HEAD").exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            git.run(["init", "--quiet", "--bare", "--template=", path], cwd=self.checkout.root)
+        if not path.exists():
+            self._make(path)
         return path
+
+    def _make(self, path: Path) -> None:
+        """Make the repository aside and give it its name at once: another process may be doing the same."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{self.name}-"))
+        git.run(["init", "--quiet", "--bare", "--template=", fresh], cwd=self.checkout.root)
+        try:
+            fresh.rename(path)
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if not path.exists():
+                raise
 
     @property
     def remote(self) -> str:

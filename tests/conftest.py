@@ -1,0 +1,25 @@
+"""What every test may rely on: git without anybody's configuration, and no CI around it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.repositories import ENVIRONMENT, make_clone
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "GITHUB_", "MLOPS_")) and not name.startswith("GIT_SSL"):
+            monkeypatch.delenv(name)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A clone with one pushed commit; its remote is `origin.git` beside it."""
+    return make_clone(tmp_path)

@@ -1,0 +1,1 @@
+"""One suite per family of interchangeable parts; every member passes it."""

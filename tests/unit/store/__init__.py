@@ -1,0 +1,1 @@
+"""The store, member by member of its room."""

@@ -1,0 +1,141 @@
+"""What the store answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sqlalchemy as sa
+
+from mlops_ci import records
+from mlops_ci.entities import Adoption, Author, Run
+from mlops_ci.errors import NotFound, UsageError
+from mlops_ci.store import Store, queries
+
+from .conftest import MakeRun
+
+AUTHOR = Author(name="Ada")
+
+
+def test_runs_come_whole_and_with_the_record_that_says_so(store: Store, make_run: MakeRun) -> None:
+    record = make_run("r1", metrics={"accuracy": 0.9}, params={"lr": 0.1})
+    store.append([record])
+
+    [found] = store.runs()
+
+    assert found.entity == record.read(Run)
+    assert (found.record_id, found.time, found.author) == (record.id, record.time, record.author)
+
+
+def test_the_latest_start_comes_first(store: Store, make_run: MakeRun) -> None:
+    store.append([make_run(f"r{day}", started=f"2026-01-0{day}T00:00:00.000000Z") for day in (2, 3, 1)])
+
+    assert _ids(store.runs()) == ["r3", "r2", "r1"]
+    assert _ids(store.runs(descending=False, limit=2)) == ["r1", "r2"]
+
+
+def test_runs_are_sorted_by_a_metric_and_those_without_it_come_last(store: Store, make_run: MakeRun) -> None:
+    store.append(
+        [
+            make_run("none"),
+            make_run("nan", metrics={"loss": math.nan}),
+            make_run("inf", metrics={"loss": math.inf}),
+            make_run("low", metrics={"loss": 0.1, "other": 9.0}),
+            make_run("high", metrics={"loss": 0.7}),
+        ]
+    )
+
+    for descending, first in ((True, ["high", "low"]), (False, ["low", "high"])):
+        found = _ids(store.runs(order_by="metrics.loss", descending=descending))
+        assert found[:2] == first
+        assert set(found[2:]) == {"none", "nan", "inf"}
+
+
+def test_what_runs_cannot_be_sorted_by_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="cannot be sorted by 'accuracy'") as caught:
+        store.runs(order_by="accuracy")
+    assert "metrics.<name>" in caught.value.hint
+
+
+def test_runs_are_filtered(store: Store, make_run: MakeRun) -> None:
+    store.append(
+        [
+            make_run("r1", experiment="a", params={"lr": 1, "opt": "adam"}),
+            make_run("r2", experiment="a", status="failed", branch="dev", params={"lr": "1"}),
+            make_run("r3", experiment="b", project="other", sha="c" * 40, params={"lr": True}),
+        ]
+    )
+
+    assert _found(store.runs(experiment="a")) == {"r1", "r2"}
+    assert _found(store.runs(experiment="a", status="failed")) == {"r2"}
+    assert _found(store.runs(branch="dev")) == {"r2"}
+    assert _found(store.runs(project="other")) == {"r3"}
+    assert _found(store.runs(sha="c" * 40)) == {"r3"}
+    assert _found(store.runs(params={"lr": 1})) == {"r1"}
+    assert _found(store.runs(params={"lr": True})) == {"r3"}
+    assert _found(store.runs(params={"lr": 1, "opt": "sgd"})) == set()
+    assert _found(store.runs(experiment="A")) == set()
+    assert _found(store.runs(experiment="b", status=None, branch=None, sha=None, params=None)) == {"r3"}
+
+
+def test_a_run_is_found_by_the_start_of_its_id(store: Store, make_run: MakeRun) -> None:
+    store.append([make_run("abc1"), make_run("abd2"), make_run("ab"), make_run("ABC3")])
+
+    assert store.run("abc").entity.run_id == "abc1"
+    assert store.run("ab").entity.run_id == "ab"
+    with pytest.raises(UsageError, match="several runs start with 'a': ab, abc1, abd2"):
+        store.run("a")
+    for absent in ("x", "", "abc12", "%", "\udcff"):
+        with pytest.raises(UsageError):
+            store.run(absent)
+    with pytest.raises(NotFound, match="no run 'x'"):
+        store.run("x")
+
+
+def test_the_best_run_is_finished_finite_and_the_first_of_equals(store: Store, make_run: MakeRun) -> None:
+    store.append(
+        [
+            make_run("late", metrics={"acc": 0.9}, started="2026-01-03T00:00:00.000000Z"),
+            make_run("early", metrics={"acc": 0.9}, started="2026-01-02T00:00:00.000000Z"),
+            make_run("low", metrics={"acc": 0.1}),
+            make_run("failed", metrics={"acc": 0.99}, status="failed"),
+            make_run("infinite", metrics={"acc": math.inf}),
+            make_run("other", metrics={"acc": 0.99}, experiment="b"),
+            make_run("elsewhere", metrics={"acc": 0.95}, project="p2"),
+        ]
+    )
+
+    assert _ids([store.best("main", "acc", project="churn")]) == ["early"]
+    assert _ids([store.best("main", "acc")]) == ["elsewhere"]
+    assert _ids([store.best("main", "acc", higher_is_better=False)]) == ["low"]
+    assert store.best("main", "f1") is None
+
+
+def test_the_best_run_is_found_by_an_index(store: Store, make_run: MakeRun) -> None:
+    store.append([make_run("r1", metrics={"acc": 0.9})])
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
+
+    store.best("main", "acc")
+
+    with store._read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[1][0]}", asked[1][1]).fetchall()
+    assert "USING COVERING INDEX mlops_metrics_best (experiment=? AND name=? AND last>?)" in str(plan)
+
+
+def test_an_adoption_gives_a_run_one_more_commit_whichever_came_first(store: Store, make_run: MakeRun) -> None:
+    adoption = records.new(Adoption(sha="d" * 40, tree="b" * 40, run_id="r1"), author=AUTHOR)
+    store.append([adoption])
+    assert store.runs(sha="d" * 40) == []
+    store.append([make_run("r1"), make_run("r2")])
+
+    assert store.commits("r1") == ["a" * 40, "d" * 40]
+    assert _ids(store.runs(sha="d" * 40)) == ["r1"]
+
+
+def _ids(found: list[queries.Recorded[Run]]) -> list[str]:
+    return [run.entity.run_id for run in found]
+
+
+def _found(found: list[queries.Recorded[Run]]) -> set[str]:
+    return set(_ids(found))
