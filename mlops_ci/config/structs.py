@@ -1,0 +1,176 @@
+"""
+What `mlops.yaml` may say. These structs are the one source: reading, checking and the JSON Schema follow them.
+
+Only `cli`, `dashboard` and `lifecycle` see a `Config`; every room below takes plain arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mlops_ci.gates import Gate
+
+__all__ = ["ApprovalRule", "Config", "Gate", "ModelSource", "Registry", "RunConfig", "Serving", "Target"]
+
+# Names become parts of git refs and of Kubernetes names.
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!.*\.\.)(?!.*\.lock$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+        max_length=63,
+        extra={"allowed": "a name of up to 63 letters, digits, dots, dashes and underscores"},
+    ),
+]
+Line = Annotated[
+    str, Meta(pattern=r"^\S([^\r\n]*\S)?$", max_length=200, extra={"allowed": "a line of up to 200 characters"})
+]
+Path = Annotated[str, Meta(min_length=1, extra={"allowed": "a path"})]
+Variable = Annotated[
+    str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", extra={"allowed": "the name of an environment variable"})
+]
+
+_UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ModelSource(_Section, frozen=True, kw_only=True):
+    """Where training leaves the model."""
+
+    path: Annotated[Path, Meta(description="A folder or a file that training writes.")]
+    flavor: Annotated[Name | None, Meta(description="The framework, where the files do not tell it.")] = None
+
+
+class RunConfig(_Section, frozen=True, kw_only=True):
+    """How to train, and what to record of it."""
+
+    command: Annotated[
+        Annotated[str, Meta(pattern=r"\S", extra={"allowed": "a command"})]
+        | Annotated[list[str], Meta(min_length=1, extra={"allowed": "a list of its words"})],
+        Meta(description="The training command: a line, or a list of words that no shell reads."),
+    ]
+    experiment: Annotated[Line, Meta(description="Runs are compared within an experiment. Default: the project.")] = ""
+    params: Annotated[list[Path], Meta(description="Files with parameters: YAML, JSON, TOML.")] = []
+    metrics: Annotated[list[Path], Meta(description="Files with metrics that training writes.")] = []
+    plots: Annotated[list[Path], Meta(description="Files and folders with plots that training writes.")] = []
+    data: Annotated[dict[Name, Path], Meta(description="Datasets to fingerprint: name and path.")] = {}
+    model: Annotated[ModelSource | None, Meta(description="Where training leaves the model.")] = None
+    env: Annotated[
+        list[Variable], Meta(description="Environment variables that training gets although they look like secrets.")
+    ] = []
+    reuse: Annotated[
+        bool, Meta(description="Do not train again what was trained: the same tree, data and parameters.")
+    ] = False
+
+
+class Registry(_Section, frozen=True, kw_only=True):
+    """How versions of the model are named."""
+
+    tag: Annotated[
+        str, Meta(description="The git tag of a version; `{version}` stands for it, `{model}` for its model.")
+    ] = "{model}@v{version}"
+
+
+class Serving(_Section, frozen=True, kw_only=True):
+    """The service that answers with the model's predictions."""
+
+    image: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._/-]+)*(@sha256:[a-f0-9]{64})?$",
+            description="The container image, such as ghcr.io/acme/churn.",
+            extra={"allowed": "an image such as ghcr.io/acme/churn"},
+        ),
+    ] = ""
+    workers: Annotated[int, Meta(ge=1, description="Processes that answer.")] = 1
+    python: Annotated[
+        str,
+        Meta(
+            pattern=r"^3\.\d{1,2}(\.\d{1,2})?$",
+            description="The image's Python, in quotes.",
+            extra={"allowed": 'a version of Python such as "3.11"'},
+        ),
+    ] = "3.11"
+    port: Annotated[int, Meta(ge=1, le=65535, description="Where the service listens in its container.")] = 3000
+    timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds before a request is given up.")] = 10.0
+
+
+class ApprovalRule(_Section, frozen=True, kw_only=True):
+    """Who must agree to a deployment before it happens."""
+
+    required: Annotated[int, Meta(ge=1, description="How many people must approve.")] = 1
+    from_: Annotated[list[Line], Meta(description="Who may. Default: everybody in .mlops/allowed_signers.")] = (
+        msgspec.field(name="from", default_factory=list)
+    )
+    four_eyes: Annotated[bool, Meta(description="Nobody approves what they wrote, tagged or triggered.")] = True
+    expires: Annotated[
+        str,
+        Meta(
+            pattern=r"^[1-9]\d{0,3}[mhdw]$",
+            description="How long a request stays open: 30m, 12h, 7d, 2w.",
+            extra={"allowed": "a number of minutes, hours, days or weeks, such as 7d"},
+        ),
+    ] = "7d"
+
+    @property
+    def expires_s(self) -> int:
+        """`expires` in seconds."""
+        return int(self.expires[:-1]) * _UNITS_S[self.expires[-1]]
+
+
+class Target(_Section, frozen=True, kw_only=True):
+    """A place to deploy to. Besides these keys it takes the options of its kind."""
+
+    kind: Annotated[str, Meta(description="What kind of place this is.")]
+    after: Annotated[Name, Meta(description="The target on which a version must be live before it comes here.")] = ""
+    production: Annotated[
+        bool,
+        Meta(description="Nothing is deployed here without an approval. Default: true for `production` and `prod`."),
+    ] = False
+    approval: Annotated[ApprovalRule | None, Meta(description="Who must agree before a version comes here.")] = None
+    options: Any = None
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """What mlops-ci does for a repository."""
+
+    version: Annotated[Literal[1], Meta(description="The version of this file's format.")] = 1
+    project: Annotated[Name, Meta(description="The project's name.")]
+    model: Annotated[Name, Meta(description="The name of the registered model. Default: the project.")] = ""
+    store: Annotated[
+        str,
+        Meta(
+            pattern=r"^(git|sqlite:///.+)$",
+            description="Where records are kept: in the repository (git), or in a database.",
+            extra={"allowed": "git or sqlite:///<path>"},
+        ),
+    ] = "git"
+    artifacts: Annotated[
+        str,
+        Meta(
+            pattern=r"^(git|file:///.+|(?![A-Za-z][A-Za-z0-9+.-]*://).+)$",
+            description="Where models and other files are kept: in the repository (git), or in a folder.",
+            extra={"allowed": "git, a folder or file:///<path>"},
+        ),
+    ] = "git"
+    run: Annotated[RunConfig | None, Meta(description="How to train, and what to record of it.")] = None
+    gates: Annotated[list[Gate], Meta(description="What a run must hold before it may be merged.")] = []
+    on_inconclusive: Annotated[
+        Literal["fail", "pass"], Meta(description="Whether a comparison that could not be made holds a merge up.")
+    ] = "fail"
+    registry: Annotated[Registry, Meta(description="How versions of the model are named.")] = Registry()
+    serving: Annotated[Serving, Meta(description="The service that answers with the model's predictions.")] = Serving()
+    targets: Annotated[dict[Name, Target], Meta(description="Where versions are deployed, by name.")] = {}
+
+    def __post_init__(self) -> None:
+        """Name what was not named after the project."""
+        if not self.model:
+            msgspec.structs.force_setattr(self, "model", self.project)
+        if self.run and not self.run.experiment:
+            named = msgspec.structs.replace(self.run, experiment=self.project)
+            msgspec.structs.force_setattr(self, "run", named)

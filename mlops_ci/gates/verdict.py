@@ -1,0 +1,34 @@
+"""Many results, one verdict, one exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mlops_ci.entities import GateReport, GateResult, Policy, Verdict
+
+FAILED, UNDECIDED = 1, 6
+
+
+def combine(results: Sequence[GateResult], policy: Policy) -> Verdict:
+    """
+    Return the worst of what blocks: fail, then inconclusive, then not evaluated, then pass.
+
+    A gate that only warns takes no part, and where nothing at all was judged, nothing passed. Nor is anything
+    judged where no configuration rules.
+    """
+    if policy.origin == "none":
+        return "not evaluated"
+    blocking = {result.verdict for result in results if not result.warn_only}
+    for verdict in ("fail", "inconclusive", "not evaluated"):
+        if verdict in blocking:
+            return verdict
+    judged = any(result.verdict in {"pass", "fail"} for result in results)
+    return "pass" if judged else "not evaluated"
+
+
+def exit_code(report: GateReport, on_inconclusive: Literal["fail", "pass"] = "fail") -> int:
+    """0 to go on (also with nothing to compare with yet), 1 a gate failed, 6 undecided where that must not pass."""
+    if report.verdict == "fail":
+        return FAILED
+    return UNDECIDED if report.verdict == "inconclusive" and on_inconclusive == "fail" else 0

@@ -1,0 +1,140 @@
+"""A verdict on a terminal or in a log. Colour repeats what words and shapes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mlops_ci.entities import GateReport
+from mlops_ci.numerals import count
+from mlops_ci.reports import words
+from mlops_ci.reports.escape import sentence, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_LABELS = {
+    "pass": ("✓ pass", "green"),
+    "fail": ("✗ FAIL", "bold red"),
+    "warning": ("! warning", "yellow"),
+    "inconclusive": ("? undecided", "yellow"),
+    "not evaluated": ("… no baseline", "cyan"),
+}
+_MOST = 20
+
+
+def terminal(report: GateReport, console: Console) -> None:
+    """Print *report* on *console*, which decides about colours and width."""
+    for part in _parts(report):
+        console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+
+
+def _parts(report: GateReport) -> Iterator[RenderableType]:
+    yield _headline(report)
+    rows = words.rows(report)
+    if rows:
+        compared = report.baseline is not None
+        yield _grid([*_header(report), "gate", ""], [_row(row, compared=compared) for row in rows])
+    for result in report.results:
+        if result.verdict in {"fail", "inconclusive"}:
+            state = "warning" if result.warn_only else result.verdict
+            yield f"{_LABELS[state][0][0]} {sentence(result.reason)}"
+    yield from _changes(report)
+    if edits := words.edits(report):
+        yield f"! {sentence(edits)}"
+    yield from (f"note: {sentence(note)}" for note in report.notes[:_MOST])
+    yield _sources(report)
+
+
+def _headline(report: GateReport) -> RenderableType:
+    from rich.text import Text  # noqa: PLC0415  # only whoever prints needs rich
+
+    style = _LABELS[report.verdict][1]
+    return Text.assemble(
+        (f"{visible(report.project)}: {words.title(report)}", style), f" — {visible(words.because(report))}"
+    )
+
+
+def _header(report: GateReport) -> list[str]:
+    if report.baseline is None:
+        return ["metric", "this run"]
+    return [
+        "metric",
+        f"{visible(report.baseline.branch)} {words.short(report.baseline.sha)}".strip(),
+        "this run",
+        "change",
+    ]
+
+
+def _row(row: words.Row, *, compared: bool) -> list[tuple[str, str]]:
+    shown = words.cells(row.change, relative=words.is_relative(row.results), compared=compared) if row.change else None
+    cells = shown or words.Cells("–", "–", "")
+    worse = row.change is not None and row.change.trend == "worse"
+    numbers = [cells.baseline, cells.candidate, cells.change] if compared else [cells.candidate]
+    limits = ", ".join(words.rule(result) for result in row.results)
+    styled = [(number, "") for number in numbers]
+    if compared and worse:
+        styled[-1] = (cells.change, "yellow")
+    return [(visible(row.metric), ""), *styled, (limits, ""), _LABELS[row.state]]
+
+
+def _changes(report: GateReport) -> Iterator[RenderableType]:
+    """What else differs, one line for each, the rest counted."""
+    if report.baseline is None:
+        return
+    changed, same = words.others(report)
+    told = [(visible(one.metric), words.cells(one)) for one in changed]
+    yield from _list(
+        f"other metrics: {len(changed):,} changed, {len(same):,} the same",
+        [f"{name}: {shown.baseline} → {shown.candidate} {shown.change}".rstrip() for name, shown in told],
+    )
+    yield from _list(
+        f"parameters: {len(report.params):,} changed, {report.unchanged_params:,} the same",
+        [f"{visible(one.name)}: {_value(one.baseline)} → {_value(one.candidate)}" for one in report.params],
+    )
+    datasets = dict.fromkeys(one.name.rpartition(".")[0] for one in report.data)
+    yield from _list(
+        f"data: {count(len(datasets), 'dataset')} changed",
+        [f"{visible(one.name)}: {_fact(one.baseline)} → {_fact(one.candidate)}" for one in report.data],
+    )
+
+
+def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        more = [f"  and {len(lines) - _MOST:,} more"] if len(lines) > _MOST else []
+        yield "\n".join([title, *(f"  {line}" for line in lines[:_MOST]), *more])
+
+
+def _value(value: object) -> str:
+    return "–" if value is None else visible(value, 60)
+
+
+def _fact(value: object) -> str:
+    """Of data: a count with commas, a digest short."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return _value(str(value)[:19] if str(value).startswith("sha256:") else value)
+
+
+def _sources(report: GateReport) -> str:
+    """Which runs were compared, and by whose rules."""
+    said = [f"this run {visible(report.candidate.run_id)} at {words.short(report.candidate.sha)}"]
+    if report.baseline is not None:
+        far = words.age(report)
+        where = f"{words.short(report.baseline.sha)}{f' ({far})' if far else ''}"
+        said.append(f"baseline {visible(report.baseline.run_id)} at {where}")
+    return "; ".join([*said, words.policy(report)])
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> RenderableType:
+    from rich import box  # noqa: PLC0415  # only whoever prints needs rich
+    from rich.table import Table  # noqa: PLC0415  # as above
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in header:
+        drawn.add_column(Text(name), overflow="fold")
+    for row in rows:
+        # Text, not markup: a metric may be called "[red]".
+        drawn.add_row(*(Text(cell, style=style) for cell, style in row))
+    return drawn

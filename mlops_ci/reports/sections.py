@@ -1,0 +1,180 @@
+"""The parts of a comment that are folded away: what did not decide, and what somebody may want to look up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from mlops_ci.entities import GateReport, MetricChange, Scalar, ValueChange
+from mlops_ci.numerals import count, write
+from mlops_ci.reports import words
+from mlops_ci.reports.escape import code, text
+
+_SHA = re.compile(r"[0-9a-f]{7,64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MOST_LABELS = 30
+
+
+class Section(NamedTuple):
+    """A folded part. *name* is what a sentence calls it where there is no room for it."""
+
+    name: str
+    summary: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"<details>\n<summary>{self.summary}</summary>\n\n{self.body}\n\n</details>"
+
+
+def sections(report: GateReport) -> list[Section]:
+    """The folded parts that have something to say, in the order of the comment."""
+    found = [
+        *_reasons(report),
+        *_metrics(report),
+        *_params(report),
+        *_data(report),
+        *_confusion(report.confusion),
+        _comparison(report),
+        *_reproduction(report),
+    ]
+    return [section for section in found if section.body]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; every cell must be escaped already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell or ' ' for cell in line)} |" for line in lines)
+
+
+def _reasons(report: GateReport) -> Iterator[Section]:
+    passed = [result for result in report.results if result.verdict == "pass"]
+    if passed:
+        body = "\n".join(f"- {reason(result.metric, result.reason)}" for result in passed)
+        yield Section("the reasons of the gates that passed", f"Why {count(len(passed), 'rule')} passed", body)
+
+
+def reason(metric: str, sentence: str) -> str:
+    """A result's sentence with the metric's name, which begins it, as code."""
+    if sentence.startswith(f"{metric} "):
+        return f"{code(metric)} {text(sentence.removeprefix(metric))}"
+    return f"{code(metric)}: {text(sentence)}"
+
+
+def _metrics(report: GateReport) -> Iterator[Section]:
+    changed, same = words.others(report)
+    if not changed and not same:
+        return
+    compared = report.baseline is not None
+    header = ["metric", "baseline", "this run", "change"] if compared else ["metric", "this run"]
+    body = table(header, (_metric(change, compared=compared) for change in changed)) if changed else ""
+    names = ", ".join(code(change.metric) for change in same)
+    unchanged = f"The same as in the baseline: {names}" if same else ""
+    counted = f"{len(changed):,} changed, {len(same):,} the same" if compared else f"{len(changed):,}"
+    yield Section(
+        "the other metrics", f"Other metrics ({counted})", "\n\n".join(part for part in (body, unchanged) if part)
+    )
+
+
+def _metric(change: MetricChange, *, compared: bool) -> list[str]:
+    shown = words.cells(change, compared=compared)
+    return (
+        [code(change.metric), shown.baseline, shown.candidate, shown.change]
+        if compared
+        else [code(change.metric), shown.candidate]
+    )
+
+
+def _params(report: GateReport) -> Iterator[Section]:
+    if report.baseline is None or not (report.params or report.unchanged_params):
+        return
+    rows = ([code(change.name), _param(change.baseline), _param(change.candidate)] for change in report.params)
+    body = (
+        table(["parameter", "baseline", "this run"], rows)
+        if report.params
+        else "All parameters are those of the baseline."
+    )
+    yield Section(
+        "the parameters", f"Parameters ({len(report.params):,} changed, {report.unchanged_params:,} the same)", body
+    )
+
+
+def _data(report: GateReport) -> Iterator[Section]:
+    if report.data:
+        rows = [[code(change.name), *_fact(change)] for change in report.data]
+        changed = dict.fromkeys(change.name.rpartition(".")[0] for change in report.data)
+        yield Section(
+            "the data",
+            f"Data ({count(len(changed), 'dataset')} changed)",
+            table(["data", "baseline", "this run"], rows),
+        )
+
+
+def _fact(change: ValueChange) -> list[str]:
+    before, after = change.baseline, change.candidate
+    if change.name.endswith(".columns") and isinstance(before, str) and isinstance(after, str):
+        old, new = before.split(", "), after.split(", ")
+        gone, come = [one for one in old if one not in new], [one for one in new if one not in old]
+        if gone or come:
+            return [", ".join(code(f"- {one}") for one in gone[:20]), ", ".join(code(f"+ {one}") for one in come[:20])]
+    return [_scalar(before), _scalar(after)]
+
+
+def _param(value: Scalar) -> str:
+    return "–" if value is None else code(value)
+
+
+def _scalar(value: Scalar) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if abs(value) < 10**15 else code(value)
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return code(value[:19])
+    return _param(value)
+
+
+def _confusion(matrix: dict[str, Any] | None) -> Iterator[Section]:
+    """`{"labels": [...], "matrix": [[...]]}`; anything else, or a very large one, is no table."""
+    labels, counts = (matrix or {}).get("labels"), (matrix or {}).get("matrix")
+    if not isinstance(labels, list) or not isinstance(counts, list) or not 0 < len(labels) <= _MOST_LABELS:
+        return
+    if [len(row) if isinstance(row, list) else -1 for row in counts] != [len(labels)] * len(labels):
+        return
+    rows = [
+        [f"**actual** {code(label)}", *(_count(value, right=row == column) for column, value in enumerate(line))]
+        for row, (label, line) in enumerate(zip(labels, counts, strict=True))
+    ]
+    body = table([" ", *(f"predicted {code(label)}" for label in labels)], rows)
+    yield Section("the confusion matrix", "Confusion matrix", body)
+
+
+def _count(value: Any, *, right: bool) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return code(value)
+    return f"**{write(value)}**" if right else write(value)
+
+
+def _comparison(report: GateReport) -> Section:
+    rows = [["this run", code(report.candidate.run_id), _sha(report.candidate.sha), ""]]
+    if report.baseline is not None:
+        branch = code(report.baseline.branch) if report.baseline.branch else ""
+        where = ", ".join(part for part in (branch, words.age(report)) if part)
+        rows.append(["baseline", code(report.baseline.run_id), _sha(report.baseline.sha), where])
+    body = [
+        table([" ", "run", "commit", " "], rows),
+        f"Experiment: {code(report.experiment)}",
+        f"Policy: {text(words.policy(report))}.",
+    ]
+    return Section("what was compared", "What was compared", "\n\n".join(body))
+
+
+def _sha(sha: str) -> str:
+    return code(sha) if sha else "–"
+
+
+def _reproduction(report: GateReport) -> Iterator[Section]:
+    sha, base = report.candidate.sha, report.policy.sha if report.policy.origin == "base" else ""
+    if not _SHA.fullmatch(sha):
+        return
+    judge = f"mlops-ci gate --base {base}" if _SHA.fullmatch(base) else "mlops-ci gate"
+    lines = [f"git fetch origin {sha}", f"git checkout {sha}", "mlops-ci sync", "mlops-ci run", judge]
+    yield Section("how to reproduce it", "How to reproduce", "```sh\n" + "\n".join(lines) + "\n```")
