@@ -1,0 +1,71 @@
+"""A real model, served by BentoML as a process of this machine, from the first version to the last."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_ci.errors import ServiceError
+from mlops_ci.targets.local import LocalOptions, LocalTarget
+from tests.integration import served_model
+from tests.integration.served_model import call, free_port
+
+BETWEEN = [{"mean radius": 12.0, "mean texture": 10.0, "class": 0}]
+"""Between the thresholds of the two models, which tell it differently."""
+
+
+def test_the_life_of_a_target(tmp_path: Path) -> None:
+    """Deployed, replaced, rolled back, killed, started again, removed; each answer is the right model's."""
+    port = free_port()
+    target = LocalTarget("staging", LocalOptions(port=port, start_timeout_s=60), state=tmp_path / "state")
+    first, second = tmp_path / "first", tmp_path / "second"
+    expected = {
+        "1.0.0": served_model.train(first, threshold=15).predict([[12.0, 10.0, 0]]).tolist(),
+        "2.0.0": served_model.train(second, threshold=9).predict([[12.0, 10.0, 0]]).tolist(),
+    }
+    assert expected == {"1.0.0": [0], "2.0.0": [1]}
+
+    def bundle(version: str, model: Path) -> Path:
+        release = served_model.release(model, version)
+        return served_model.write_bundle(tmp_path / version, model, release, {"staging": target.render(release)})
+
+    def answers(version: str) -> None:
+        status, answer = call(port, "/predict", {"records": BETWEEN})
+        assert (status, answer["predictions"], answer["version"]) == (200, expected[version], version)
+
+    try:
+        target.apply(bundle("1.0.0", first))
+        answers("1.0.0")
+        target.apply(bundle("2.0.0", second))
+        answers("2.0.0")
+        broken = bundle("3.0.0", second)
+        (broken / "service/model/model.joblib").write_bytes(b"swapped")
+        with pytest.raises(ServiceError, match=r"model\.joblib is not the file .*; cancer 2\.0\.0 runs again"):
+            target.apply(broken)
+        answers("2.0.0")
+        os.kill(pid_of(target, tmp_path), signal.SIGKILL)
+        target.apply(bundle("2.0.0", second))
+        answers("2.0.0")
+    finally:
+        removed = target.remove()
+    assert removed
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in working_folder(path)]
+
+
+def pid_of(target: LocalTarget, folder: Path) -> int:
+    """The number of the process that the state names."""
+    assert target.status() is not None
+    recorded: Any = served_model.json.loads((folder / "state/process.json").read_bytes())
+    return int(recorded["handle"]["pid"])
+
+
+def working_folder(cmdline: Path) -> str:
+    """Where a process works, "" if it cannot be seen."""
+    try:
+        return str((cmdline.parent / "cwd").readlink())
+    except OSError:
+        return ""

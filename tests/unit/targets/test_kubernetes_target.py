@@ -1,0 +1,270 @@
+"""Manifests: for each version of Kubernetes, and against what must not pass."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kubernetes_validate import utils
+
+from mlops_ci.errors import ConfigError, UsageError
+from mlops_ci.targets import Check
+from mlops_ci.targets.kubernetes import KubernetesOptions, KubernetesTarget
+from mlops_ci.targets.kubernetes.names import dns_name, label_value
+from tests.integration.served_model import sample_release
+
+IMAGE = "ghcr.io/acme/cancer@sha256:" + "a" * 64
+VERSIONS = list(dict.fromkeys(utils.major_minor(version) for version in utils.all_versions()))
+
+
+def target(name: str = "staging", **options: Any) -> KubernetesTarget:
+    return KubernetesTarget(name, msgspec.convert(options, KubernetesOptions), state=Path("unused"))
+
+
+def rendered(name: str = "staging", *, of: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """The manifests, read back, by path."""
+    files = target(name, **options).render(sample_release(**{"image": IMAGE, **(of or {})}))
+    return {path: yaml.safe_load(text) for path, text in files.items()}
+
+
+def check_with(version: str = "1.31", **changes: dict[str, Any]) -> Check:
+    """Check our manifests, some of them replaced."""
+    files = {**rendered(kubernetes=version), **changes}
+    return target(kubernetes=version).check({path: yaml.safe_dump(document) for path, document in files.items()})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_known_version_takes_the_manifests(version: str) -> None:
+    """Both with and without the autoscaler, by the version's own strict schemas."""
+    for replicas in (3, {"min": 1, "max": 4}):
+        one = target(kubernetes=version, replicas=replicas)
+        assert one.check(one.render(sample_release(image=IMAGE))) == Check()
+
+
+@pytest.mark.parametrize(
+    ("version", "autoscaling", "policy"),
+    [
+        ("1.20", "autoscaling/v2beta2", "policy/v1beta1"),
+        ("1.21", "autoscaling/v2beta2", "policy/v1"),
+        ("1.22", "autoscaling/v2beta2", "policy/v1"),
+        ("1.23", "autoscaling/v2", "policy/v1"),
+        ("1.37", "autoscaling/v2", "policy/v1"),
+    ],
+)
+def test_the_version_chooses_the_api(version: str, autoscaling: str, policy: str) -> None:
+    files = rendered(kubernetes=version)
+    assert files["horizontalpodautoscaler.yaml"]["apiVersion"] == autoscaling
+    assert files["poddisruptionbudget.yaml"]["apiVersion"] == policy
+
+
+@pytest.mark.parametrize("version", ["1.20", "1.999"])
+def test_a_version_that_nobody_knows_is_not_called_valid(version: str) -> None:
+    one = target(kubernetes=version)
+    checked = one.check(one.render(sample_release(image=IMAGE)))
+    assert checked.problems == []
+    has = f"the installed kubernetes-validate knows {VERSIONS[0]} to {VERSIONS[-1]}"
+    assert checked.unchecked == [f"no manifest was compared with the API of Kubernetes {version}: {has}"]
+    assert not checked.valid
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not call the files valid."""
+    monkeypatch.setitem(sys.modules, "kubernetes_validate", None)
+    one = target()
+    checked = one.check(one.render(sample_release(image=IMAGE)))
+    assert not checked.valid
+    assert "pip install 'mlops-ci[kubernetes]'" in checked.unchecked[0]
+
+
+def test_an_image_that_is_not_built_is_told() -> None:
+    """The placeholder can be pulled from nowhere, and the files are not valid with it."""
+    one = target()
+    checked = one.check(one.render(sample_release()))
+    assert checked.problems == []
+    assert checked.unchecked == ["deployment.yaml: there is no image yet: build one, and name it in serving.image"]
+
+
+def test_an_api_that_the_version_dropped_is_a_problem() -> None:
+    old = rendered()["poddisruptionbudget.yaml"] | {"apiVersion": "policy/v1beta1"}
+    problems = check_with(**{"poddisruptionbudget.yaml": old}).problems
+    assert problems == [
+        "poddisruptionbudget.yaml: Kubernetes 1.31 has no PodDisruptionBudget (policy/v1beta1)",
+    ]
+
+
+def test_a_field_that_the_api_does_not_have_is_a_problem() -> None:
+    wrong = rendered()["service.yaml"]
+    wrong["spec"]["prots"] = []
+    (problem,) = check_with(**{"service.yaml": wrong}).problems
+    assert problem.startswith("service.yaml: spec: ")
+    assert "prots" in problem
+
+
+def test_a_resource_of_somebody_elses_is_not_called_valid(tmp_path: Path) -> None:
+    """A repository may add one; kustomization.yaml lists it, and nobody can check it."""
+    place = tmp_path / "targets/kubernetes/route.yaml.j2"
+    place.parent.mkdir(parents=True)
+    place.write_text("apiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {name: {{ name | yaml }}}\n")
+    one = target()
+    files = one.render(sample_release(image=IMAGE), tmp_path)
+    checked = one.check(files)
+    assert "route.yaml" in yaml.safe_load(files["kustomization.yaml"])["resources"]
+    assert checked.problems == []
+    assert len(checked.unchecked) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda pod, _: pod.update(hostNetwork=True), "hostNetwork is set"),
+        (lambda pod, _: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}}), "the volume x is a hostPath"),
+        (lambda pod, _: pod.pop("automountServiceAccountToken"), "automountServiceAccountToken is not false"),
+        (lambda pod, _: pod["securityContext"].pop("runAsNonRoot"), "runAsNonRoot is not true"),
+        (lambda pod, _: pod["securityContext"].pop("seccompProfile"), "no seccompProfile"),
+        (lambda pod, _: pod["securityContext"].update(sysctls=[{"name": "kernel.x", "value": "1"}]), "sysctl kernel.x"),
+        (lambda _, box: box["securityContext"].update(runAsUser=0), "runAsUser is 0"),
+        (lambda _, box: box["securityContext"].update(privileged=True), "is privileged"),
+        (lambda _, box: box["securityContext"].pop("allowPrivilegeEscalation"), "may gain privileges"),
+        (lambda _, box: box["securityContext"].pop("capabilities"), "does not drop ALL"),
+        (lambda _, box: box["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "adds the capability"),
+        (lambda _, box: box["securityContext"].update(procMount="Unmasked"), "procMount Unmasked"),
+        (lambda _, box: box["securityContext"].pop("readOnlyRootFilesystem"), "may write to its image"),
+        (lambda _, box: box["ports"][0].update(hostPort=80), "takes a port of its host"),
+        (lambda _, box: box["resources"]["limits"].pop("memory"), "no limit of memory"),
+        (lambda pod, _: pod.update(initContainers=[{"name": "init", "image": "x"}]), "the container init may gain"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_may_do_more_than_it_needs_is_a_problem(change: Any, problem: str) -> None:
+    """The Pod Security Standard "restricted", rule by rule."""
+    deployment = rendered()["deployment.yaml"]
+    pod = deployment["spec"]["template"]["spec"]
+    change(pod, pod["containers"][0])
+    problems = check_with(**{"deployment.yaml": deployment}).problems
+    assert any(each.startswith("deployment.yaml: ") and problem in each for each in problems), problems
+
+
+def test_a_selector_that_finds_no_pod_is_a_problem() -> None:
+    service = rendered()["service.yaml"]
+    service["spec"]["selector"] = {"app.kubernetes.io/name": "other"}
+    assert check_with(**{"service.yaml": service}).problems == ["service.yaml: the selector of Service finds no pod"]
+
+
+def test_a_kustomization_that_leaves_something_out_is_a_problem() -> None:
+    kustomization = rendered()["kustomization.yaml"]
+    kustomization["resources"] = [*kustomization["resources"][1:], "gone.yaml"]
+    assert check_with(**{"kustomization.yaml": kustomization}).problems == [
+        "kustomization.yaml names gone.yaml, which is not there",
+        "kustomization.yaml leaves out configmap.yaml",
+    ]
+
+
+def test_two_manifests_of_one_name_are_a_problem() -> None:
+    double = {**rendered()["service.yaml"]}
+    problems = check_with(**{"z.yaml": double}).problems
+    assert "z.yaml: Service cancer is in service.yaml too" in problems
+
+
+def test_without_the_autoscaler_the_deployment_says_how_many() -> None:
+    """With it, it must not, or each deployment would undo the scaling."""
+    fixed, scaled = rendered(replicas=3), rendered(replicas={"min": 2, "max": 9, "cpu_percent": 50})
+    assert fixed["deployment.yaml"]["spec"]["replicas"] == 3
+    assert "horizontalpodautoscaler.yaml" not in fixed
+    assert "horizontalpodautoscaler.yaml" not in fixed["kustomization.yaml"]["resources"]
+    assert "replicas" not in scaled["deployment.yaml"]["spec"]
+    assert scaled["horizontalpodautoscaler.yaml"]["spec"]["maxReplicas"] == 9
+
+
+def test_a_changed_setting_restarts_the_pods() -> None:
+    """Through the digest of the ConfigMap in the pods' template."""
+
+    def digest(**options: Any) -> str:
+        pod = rendered(**options)["deployment.yaml"]["spec"]["template"]
+        return str(pod["metadata"]["annotations"]["mlops-ci/config-digest"])
+
+    assert digest() == digest()
+    assert digest() != digest(env={"A": "1"})
+
+
+def test_a_repository_may_not_drop_what_the_pods_want(tmp_path: Path) -> None:
+    place = tmp_path / "targets/kubernetes/configmap.yaml.j2"
+    place.parent.mkdir(parents=True)
+    place.write_text("")
+    with pytest.raises(ConfigError, match="configmap"):
+        target().render(sample_release(), tmp_path)
+
+
+def test_annotations_say_where_the_version_comes_from() -> None:
+    annotations = rendered()["deployment.yaml"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["mlops-ci/version"] == "1.0.0"
+    assert annotations["mlops-ci/record"] == "ab" * 32
+    assert annotations["mlops-ci/model-digest"] == "sha256:" + "1" * 64
+
+
+def test_two_targets_of_a_project_have_two_namespaces() -> None:
+    """So that applying one cannot overwrite the other in a cluster that they share."""
+    one, other = rendered("staging")["service.yaml"], rendered("production")["service.yaml"]
+    assert (one["metadata"]["namespace"], other["metadata"]["namespace"]) == (
+        "cancer-detection-staging",
+        "cancer-detection-production",
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kubernetes": "1.19"},
+        {"kubernetes": "2.0"},
+        {"kubernetes": 1.31},
+        {"replicas": 0},
+        {"replicas": {"min": 5, "max": 2}},
+        {"resources": {"cpu": "lots"}},
+        {"resources": {"memory": "512 Mi"}},
+        {"namespace": "Upper"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_options(options: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        target(**options)
+
+
+def test_it_does_not_pretend_to_deploy(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not apply them") as caught:
+        target().apply(tmp_path)
+    assert caught.value.hint == f"kubectl apply -k {tmp_path / 'targets' / 'staging'}"
+
+
+names = st.text(max_size=90)
+
+
+@given(names)
+@example("My_Model.v2")
+@example("1st")
+@example("a" * 64)
+@example("-")
+@example("cancer-0123456789")
+def test_any_name_becomes_one_that_kubernetes_takes(name: str) -> None:
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", dns_name(name))
+    assert re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", label_value(name))
+
+
+@given(names, names)
+@example("My_Model", "my_model")
+@example("my.model", "my-model")
+@example("My-Model", dns_name("My-Model"))
+@example("a" * 64, "a" * 65)
+def test_different_names_stay_different(one: str, other: str) -> None:
+    """Also a name that is somebody else's written for Kubernetes."""
+    assert (dns_name(one) == dns_name(other)) == (one == other)
+    assert (label_value(one) == label_value(other)) == (one == other)
+
+
+@pytest.mark.parametrize("name", ["cancer", "churn-2", "a"])
+def test_a_name_that_is_one_already_stays(name: str) -> None:
+    assert dns_name(name) == name
