@@ -152,13 +152,14 @@ class Adoption(_Noun, frozen=True, kw_only=True):
 
 
 class GateResult(_Noun, frozen=True, kw_only=True):
-    """One rule's verdict. *reason* is one sentence with the numbers in it."""
+    """One rule's verdict. *reason* is one sentence with the numbers in it; *limit* is the rule's, as configured."""
 
     metric: str
     rule: str
     verdict: Verdict
     reason: str
     warn_only: bool = False
+    limit: float | str | None = None
 
 
 class MetricChange(_Noun, frozen=True, kw_only=True):

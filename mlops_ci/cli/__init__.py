@@ -1,0 +1,125 @@
+"""
+The command line: one file for each noun or verb, loaded when it is asked for.
+
+Parses, calls a use case of `lifecycle`, and shows what came of it; the only room that prints and that
+knows click.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from mlops_ci.errors import MlopsCIError, ServiceError
+
+COMMANDS = {
+    "init": "start a project in this repository",
+    "run": "train, and record the run",
+    "gate": "judge the run of what is checked out",
+    "report": "show the newest verdict as Markdown, HTML or JSON",
+    "register": "turn the run of a tagged commit into a model version",
+    "render": "write the service, the image recipe and the manifests of a version",
+    "deploy": "deploy a version to a target",
+    "approve": "sign a decision on a deployment",
+    "explain": "follow a deployment down to its data, verifying everything",
+    "runs": "list runs, or show one",
+    "models": "list the versions of the model",
+    "deployments": "list deployments, or stop one",
+    "approvals": "list the decisions that are asked for",
+    "sync": "send what waits here",
+    "config": "check mlops.yaml, or print its schema",
+    "ci": "do what the CI event asks for",
+    "demo": "walk the whole loop on a real model, in a folder of its own",
+}
+BUG = 70
+
+
+class _Commands(click.Group):
+    """Imports a command's module when the command is named; its line of help stands in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mlops_ci.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from mlops_ci.providers import suggestion
+
+            ctx.fail(f"no command {args[0]!r}; {suggestion(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mlops-ci", message="mlops-ci %(version)s")
+@click.option(
+    "--config", "config_path", metavar="FILE", help="Read this instead of mlops.yaml at the top of the repository."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, /, **options: Any) -> None:
+    """The whole life of a model, from its own repository.
+
+    Exit codes: 0 done, 1 a gate failed, 2 wrong use or configuration, 3 something outside did not answer,
+    4 refused by policy, 5 the training command failed, 6 undecided.
+    """
+    ctx.obj = options
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        code = cli(standalone_mode=False)
+    except MlopsCIError as error:
+        if debug:
+            raise
+        _complain(str(error), error.hint)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted", "")
+        code = 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        if debug:
+            raise
+        _complain(f"{error.filename or 'the system'}: {error.strerror}", "mend that, then run the same command again")
+        code = ServiceError.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"unexpected {type(error).__name__}: {error}", "this is a bug of mlops-ci; --debug shows where")
+        code = BUG
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, hint: str) -> None:
+    click.echo(f"mlops-ci: {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)

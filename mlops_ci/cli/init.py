@@ -1,0 +1,27 @@
+"""`mlops-ci init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlops_ci.cli import show
+
+
+@click.command()
+@click.option("--name", default="", help="The project's; the folder's name unless given.")
+@click.option("--example", is_flag=True, help="Also write a training script with data that works as it is.")
+@click.option(
+    "--ports", nargs=2, type=int, default=(3001, 3002), show_default=True, help="Of the example's two local targets."
+)
+@click.pass_context
+@show.exits
+def command(ctx: click.Context, name: str, example: bool, ports: tuple[int, int]) -> None:
+    """Start a project in this repository: mlops.yaml, the workflow, and .mlops/allowed_signers."""
+    from mlops_ci.lifecycle.start_project import start_project
+
+    root = Path.cwd()
+    for path in start_project(root, name=name, example=example, ports=ports):
+        click.echo(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
+    show.notifier(ctx)("next: commit these, push, and `mlops-ci run`")

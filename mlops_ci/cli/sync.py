@@ -1,0 +1,23 @@
+"""`mlops-ci sync`."""
+
+from __future__ import annotations
+
+import click
+
+from mlops_ci.cli import show
+
+
+@click.command()
+@show.as_json
+@click.pass_context
+@show.exits
+def command(ctx: click.Context, json_output: bool) -> None:
+    """Send what waits here: records and artifacts that the remote has not seen, runs that were killed."""
+    from mlops_ci.lifecycle.synchronize import synchronize
+
+    done = synchronize(show.project_of(ctx))
+    if json_output:
+        show.json(done)
+        return
+    sent = f"{done.records_sent} records and {done.artifacts_sent} artifacts"
+    click.echo(f"took in {done.taken_in} runs, sent {sent}; {done.waiting} wait")

@@ -1,0 +1,242 @@
+"""
+Deploy: plan, check what policy asks for, apply, try it with the model's own example, record.
+
+The plan is rendered afresh every time; what was approved is its digest, so anything that changes what
+would be deployed also undoes the approval.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_ci import git, records
+from mlops_ci.config import Target as TargetConfig
+from mlops_ci.entities import Deployment, ModelVersion, Plan, Smoke
+from mlops_ci.errors import MlopsCIError, Refused, ServiceError
+from mlops_ci.lifecycle import approve, policy
+from mlops_ci.lifecycle.find_version import find_version
+from mlops_ci.lifecycle.policy import DefaultBranch
+from mlops_ci.lifecycle.project import Project
+from mlops_ci.lifecycle.render import Bundle, render, target_of
+from mlops_ci.records import Record
+
+_SMOKE_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment and its record's id; *new* is False where the same thing was running already."""
+
+    deployment: Deployment
+    record_id: str
+    new: bool
+
+
+def deploy(project: Project, target: str, *, version: str = "", into: Path) -> Deployed:
+    """
+    Deploy *version* (the newest, unless named) to *target*, by the rules of the default branch.
+
+    Args:
+        project: The checkout.
+        target: A key of `targets:`.
+        version: As `find_version` takes it.
+        into: An empty folder for what is rendered.
+
+    Raises:
+        Refused: An earlier target has not got this version, production has no approval rule, or the
+            approval is not there yet: then it has been asked for.
+        ServiceError: The target did not become ready; what ran before runs again, and the failure is recorded.
+    """
+    ruling = policy.at_default_branch(project.checkout)
+    project = project.ruled_by(ruling.config)
+    settings = target_of(project.config, target)
+    found, record = find_version(project.ledger, project.config, version)
+    bundle = render(project, found, record.id, [target], into=into, with_model=True)
+    plan = bundle.plans[target]
+    history = deployments(project, target)
+    previous = next((old for old in reversed(history) if old.body["status"] == "live"), None)
+    running = _running(bundle, target, plan, previous)
+    if running is not None:
+        return running
+    _after(project, settings, plan)
+    approvals, request = _approved(project, plan, settings, found, ruling, previous)
+    return _apply(project, bundle, plan, ruling, previous, approvals=approvals, request=request)
+
+
+def deployments(project: Project, target: str) -> list[Record]:
+    """
+    The deployments to *target*, oldest first.
+
+    Raises:
+        ServiceError: The ledger did not answer.
+    """
+    return [record for record in project.ledger.find(f"target/{target}") if record.kind == "deployment"]
+
+
+def current(project: Project, target: str) -> Record | None:
+    """The deployment that serves *target* according to the ledger."""
+    live = [record for record in deployments(project, target) if record.body["status"] == "live"]
+    return live[-1] if live else None
+
+
+def _running(bundle: Bundle, target: str, plan: Plan, previous: Record | None) -> Deployed | None:
+    """The deployment of this very plan, if it is the last one and still answers."""
+    if previous is None or previous.body["plan_digest"] != records.digest(plan):
+        return None
+    status = bundle.targets[target].status()
+    if status is None or status.plan_digest != records.digest(plan):
+        return None
+    return Deployed(previous.read(Deployment), previous.id, new=False)
+
+
+def _after(project: Project, settings: TargetConfig, plan: Plan) -> None:
+    if not settings.after:
+        return
+    before = current(project, settings.after)
+    if before is None or before.read(Deployment).plan.version_record != plan.version_record:
+        raise Refused(
+            f"{plan.model} {plan.version} is not live on {settings.after}, which comes before {plan.target}",
+            hint=f"`mlops-ci deploy {settings.after}` first",
+        )
+
+
+def _approved(
+    project: Project,
+    plan: Plan,
+    settings: TargetConfig,
+    version: ModelVersion,
+    ruling: DefaultBranch,
+    previous: Record | None,
+) -> tuple[list[str], str]:
+    """The ids of the approvals and of the request, or a refusal; where nobody asked yet, ask."""
+    rule = settings.approval
+    if rule is None:
+        if settings.production:
+            raise Refused(
+                f"{plan.target} is a production target, and nothing protects it",
+                hint=f"add `approval: {{required: 1}}` to targets.{plan.target} in mlops.yaml on the default branch",
+            )
+        return [], ""
+    stand = approve.standing(project, plan, ruling, people=version.people)
+    if stand.request is not None and stand.reached(rule.required):
+        return [record.id for record in stand.counted], stand.request.id
+    request = stand.request or approve.request(
+        project,
+        plan,
+        rule,
+        people=git.unique([project.author.email, project.author.name, *version.people]),
+        policy_sha=ruling.sha,
+        replaces=previous.id if previous else "",
+    )
+    digest = records.digest(plan).removeprefix("sha256:")[:12]
+    why = [f"{len(stand.counted)} of {rule.required}", *([stand.rejected] if stand.rejected else []), *stand.discounted]
+    raise Refused(
+        f"{plan.model} {plan.version} on {plan.target} needs {rule.required} approval{'s'[: rule.required > 1]}"
+        f" and has {'; '.join(why)}",
+        hint=f"asked for as request {request.id[:12]}: `mlops-ci approve {digest} --key …`, then deploy again",
+    )
+
+
+def _apply(
+    project: Project,
+    bundle: Bundle,
+    plan: Plan,
+    ruling: DefaultBranch,
+    previous: Record | None,
+    *,
+    approvals: list[str],
+    request: str,
+) -> Deployed:
+    started, clock = records.now(), time.monotonic()
+
+    def outcome(**fields: Any) -> Record:
+        deployment = Deployment(
+            plan=plan,
+            plan_digest=records.digest(plan),
+            policy_sha=ruling.sha,
+            started=started,
+            duration_s=round(time.monotonic() - clock, 3),
+            approvals=approvals,
+            request=request,
+            previous=previous.id if previous else "",
+            **fields,
+        )
+        record = records.new(deployment, author=project.author)
+        project.ledger.append([record])
+        return record
+
+    target = bundle.targets[plan.target]
+    try:
+        url = target.apply(bundle.folder, plan_digest=records.digest(plan))
+        smoke = _smoke(url, bundle.folder / "service" / "model" / "input_example.json")
+    except MlopsCIError as error:
+        outcome(status="failed", reason=str(error))
+        raise
+    record = outcome(status="live", url=url, smoke=smoke)
+    return Deployed(record.read(Deployment), record.id, new=True)
+
+
+def _smoke(url: str, example: Path) -> Smoke | None:
+    """Ask the service for the predictions that the model made when it was saved; None without an example."""
+    if not example.is_file():
+        return None
+    expected = json.loads(example.read_bytes())
+    started = time.monotonic()
+    status, answer = predict(url, expected["records"])
+    latency_ms = round((time.monotonic() - started) * 1000, 1)
+    matched = status == 200 and isinstance(answer, dict) and _close(answer.get("predictions"), expected["predictions"])
+    if not matched:
+        raise ServiceError(
+            f"{url} answered the model's own example with {status} and {json.dumps(answer)[:200]},"
+            f" where the model had said {json.dumps(expected['predictions'])[:200]}",
+            hint="the libraries in the service may differ from those of the training",
+        )
+    return Smoke(url=f"{url}/predict", status=status, matched=matched, answer=answer, latency_ms=latency_ms)
+
+
+def predict(url: str, inputs: list[Any]) -> tuple[int, Any]:
+    """
+    POST *inputs* to the service at *url*; its status, and its answer as JSON or as text.
+
+    Raises:
+        ServiceError: Nobody answered.
+    """
+    request = urllib.request.Request(  # noqa: S310  # the address is the target's own
+        f"{url}/predict",
+        data=json.dumps({"records": inputs}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_SMOKE_TIMEOUT_S) as answer:  # noqa: S310  # as above
+            return answer.status, _json(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, _json(error.read())
+    except OSError as error:
+        raise ServiceError(f"{url} did not answer: {error}", hint="the log of the service says more") from error
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Equal, but for the last digits of floats: another processor may add up in another order."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_close, one, other))
+    if isinstance(one, float) or isinstance(other, float):
+        return (
+            isinstance(one, int | float)
+            and isinstance(other, int | float)
+            and abs(one - other) <= 1e-6 * max(1.0, abs(other))
+        )
+    return bool(one == other)

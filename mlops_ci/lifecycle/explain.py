@@ -1,0 +1,241 @@
+"""
+Explain: from a deployment down to the data, checking every digest and signature on the way.
+
+Each line of the answer is a fact with what was done to verify it. What cannot be verified any more (a
+commit that this clone lacks, say) is told apart from what is wrong.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mlops_ci import digests, records
+from mlops_ci.entities import (
+    Approval,
+    ApprovalRequest,
+    ArtifactRef,
+    Dataset,
+    Deployment,
+    GateReport,
+    ModelVersion,
+    Run,
+)
+from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
+from mlops_ci.lifecycle import approve, policy
+from mlops_ci.lifecycle.deploy import deployments
+from mlops_ci.lifecycle.find_version import find_version
+from mlops_ci.lifecycle.policy import DefaultBranch
+from mlops_ci.lifecycle.project import Project
+from mlops_ci.records import Record
+
+Check = Literal["verified", "wrong", "unverified", "stated"]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line: what it is, what it says, whether that was verified, and how."""
+
+    section: str
+    name: str
+    value: str
+    check: Check = "stated"
+    how: str = ""
+
+
+@dataclass
+class Explanation:
+    """The facts about *subject*, in the order of a story: deployment, approval, version, gates, run, data."""
+
+    subject: str
+    facts: list[Fact] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[Fact]:
+        """What does not hold."""
+        return [fact for fact in self.facts if fact.check == "wrong"]
+
+
+def explain(project: Project, subject: str) -> Explanation:
+    """
+    Explain *subject*: a target, a version, or the id of a deployment's record (12 digits at least).
+
+    Raises:
+        NotFound: Nothing is called so.
+        ServiceError: The ledger did not answer.
+    """
+    ruling = policy.at_default_branch(project.checkout)
+    project = project.ruled_by(ruling.config)
+    story = Explanation(subject)
+    deployed = _deployment(project, subject)
+    if deployed is None:
+        version, record = find_version(project.ledger, project.config, subject)
+    else:
+        deployment = deployed.read(Deployment)
+        story.facts += _of_deployment(deployed, deployment)
+        story.facts += _of_approvals(project, deployment, ruling)
+        version, record = find_version(project.ledger, project.config, deployment.plan.version)
+        story.facts.append(_same("version", "record", record.id, deployment.plan.version_record, "the plan names it"))
+        story.facts.append(
+            _same("version", "model", version.artifact.digest, deployment.plan.model_digest, "the plan names it")
+        )
+    story.facts += _of_version(project, version, record)
+    story.facts += _of_run(project, version)
+    return story
+
+
+def _deployment(project: Project, subject: str) -> Record | None:
+    if subject in project.config.targets:
+        found = [record for record in deployments(project, subject) if record.body["status"] == "live"]
+        if not found:
+            raise NotFound(f"nothing was deployed to {subject} yet", hint=f"`mlops-ci deploy {subject}`")
+        return found[-1]
+    every = [record for target in project.config.targets for record in deployments(project, target)]
+    matching = [record for record in every if len(subject) >= 8 and record.id.startswith(subject)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _of_deployment(record: Record, deployment: Deployment) -> Iterator[Fact]:
+    plan = deployment.plan
+    yield Fact("deployment", "target", f"{plan.target} ({plan.kind})")
+    yield Fact("deployment", "record", record.id[:12], "verified", "its id is the SHA-256 of its bytes")
+    yield Fact("deployment", "by", _who(record), "stated", f"said by {record.author.via}")
+    yield Fact("deployment", "at", record.time)
+    yield Fact("deployment", "url", deployment.url)
+    yield _same("deployment", "plan", deployment.plan_digest, records.digest(plan), "recomputed from the plan")
+    if deployment.smoke is not None:
+        yield Fact("deployment", "smoke test", f"{deployment.smoke.status} in {deployment.smoke.latency_ms} ms")
+
+
+def _of_approvals(project: Project, deployment: Deployment, ruling: DefaultBranch) -> Iterator[Fact]:
+    if not deployment.approvals:
+        yield Fact("approval", "needed", "none")
+        return
+    found = {record.id: record for record in project.ledger.find(approve.key_of(deployment.plan_digest))}
+    request = found.get(deployment.request)
+    if request is None:
+        yield Fact("approval", "request", deployment.request[:12], "wrong", "the ledger has no such record")
+        return
+    asked = request.read(ApprovalRequest)
+    then = policy.as_it_was(project.checkout, ruling, deployment.policy_sha)
+    yield Fact("approval", "requested", f"{_who(request)} at {request.time}", "stated", f"{asked.required} needed")
+    for id_ in deployment.approvals:
+        if id_ not in found:
+            yield Fact("approval", "approved", id_[:12], "wrong", "the ledger has no such record")
+            continue
+        decision = found[id_].read(Approval)
+        try:
+            approve.check(found[id_], request.time, asked, then, at=records.moment(found[id_].time))
+        except MlopsCIError as error:
+            yield Fact("approval", "approved", decision.approver, "wrong", str(error))
+        else:
+            yield Fact(
+                "approval",
+                "approved",
+                decision.approver,
+                "verified",
+                f"SSH signature over the plan, key allowed at {then.sha[:7]}",
+            )
+
+
+def _of_version(project: Project, version: ModelVersion, record: Record) -> Iterator[Fact]:
+    yield Fact("version", "version", f"{version.model} {version.version}", "verified", "claimed once in the ledger")
+    yield Fact("version", "registered", f"{_who(record)} at {record.time}", "stated", f"said by {record.author.via}")
+    yield _tag(project, version)
+    yield _commit(project, version)
+    yield _same("model", "digest", digests.of_tree(version.artifact.files), version.artifact.digest, "recomputed")
+    yield _bytes(project, "model", "files", version.artifact.files)
+
+
+def _tag(project: Project, version: ModelVersion) -> Fact:
+    try:
+        sha = project.checkout.commit(f"refs/tags/{version.tag}").sha
+    except MlopsCIError:
+        return Fact("version", "tag", version.tag, "unverified", "this clone has no such tag: `git fetch --tags`")
+    return _same("version", "tag", f"{version.tag} → {sha[:12]}", f"{version.tag} → {version.sha[:12]}", "git's tag")
+
+
+def _commit(project: Project, version: ModelVersion) -> Fact:
+    try:
+        tree = project.checkout.commit(version.sha).tree
+    except MlopsCIError:
+        return Fact("commit", "sha", version.sha, "unverified", "this clone lacks it: `git fetch --unshallow`")
+    check: Check = "verified" if tree == version.tree else "wrong"
+    return Fact("commit", "sha", version.sha, check, f"tree {version.tree[:12]}")
+
+
+def _of_run(project: Project, version: ModelVersion) -> Iterator[Fact]:
+    found = {record.id: record for record in project.ledger.find(f"run/{version.run_id}")}
+    if version.verdict_record:
+        yield from _of_gates(found.get(version.verdict_record), version)
+    else:
+        yield Fact("gates", "verdict", "not evaluated", "unverified", "no verdict was recorded before registration")
+    record = found.get(version.run_record)
+    if record is None:
+        yield Fact("run", "record", version.run_record[:12], "wrong", "the ledger has no such record")
+        return
+    run = record.read(Run)
+    yield Fact("run", "record", record.id[:12], "verified", "its id is the SHA-256 of its bytes")
+    yield Fact("run", "run", f"{run.run_id}, {run.status}, {run.duration_s:.1f} s, by {_who(record)}")
+    yield Fact("run", "command", " ".join(run.command))
+    if run.ci:
+        yield Fact("run", "CI", run.ci.run_url or run.ci.run_id)
+    if run.model:
+        yield _same("run", "model", run.model.digest, version.artifact.digest, "the version names it")
+    if run.environment:
+        yield _bytes(project, "run", "environment", [run.environment])
+    yield from (Fact("params", name, str(value)) for name, value in sorted(run.params.items()))
+    yield from (Fact("metrics", name, f"{metric.last:.6g}") for name, metric in sorted(run.metrics.items()))
+    yield from (_of_data(project, version.sha, dataset) for dataset in run.data)
+
+
+def _of_gates(record: Record | None, version: ModelVersion) -> Iterator[Fact]:
+    if record is None:
+        yield Fact("gates", "verdict", version.verdict_record[:12], "wrong", "the ledger has no such record")
+        return
+    report = record.read(GateReport)
+    against = f"against {report.baseline.sha[:7]}" if report.baseline else "without a baseline"
+    yield Fact("gates", "verdict", f"{report.verdict}, {against}", "verified", f"record {record.id[:12]}")
+    for result in report.results:
+        yield Fact("gates", result.metric, f"{result.verdict}: {result.reason}", "stated", result.rule)
+
+
+def _of_data(project: Project, sha: str, dataset: Dataset) -> Fact:
+    """Data that lies in the commit is verified against it; other data only where the file is at hand."""
+    value = f"{dataset.path} {dataset.digest[:19]}" + (f", {dataset.rows:,} rows" if dataset.rows is not None else "")
+    content = project.checkout.read_file(sha, dataset.path)
+    if content is not None:
+        check: Check = "verified" if digests.of_bytes(content) == dataset.digest else "wrong"
+        return Fact("data", dataset.name, value, check, f"against the file in commit {sha[:7]}")
+    path = project.checkout.root / dataset.path
+    if path.is_file():
+        check = "verified" if digests.of_file(path) == dataset.digest else "wrong"
+        return Fact("data", dataset.name, value, check, "against the file in this folder")
+    return Fact("data", dataset.name, value, "unverified", "the data is not in the commit, nor in this folder")
+
+
+def _bytes(project: Project, section: str, name: str, files: list[ArtifactRef]) -> Fact:
+    """Fetch *files* from the artifact store, which verifies each against its digest."""
+    value = f"{len(files)} file{'s'[: len(files) != 1]}, {sum(file.size_bytes for file in files):,} bytes"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            project.artifacts.get({file.digest for file in files}, Path(folder))
+    except (NotFound, IntegrityError) as error:
+        return Fact(section, name, value, "wrong", str(error))
+    except MlopsCIError as error:
+        return Fact(section, name, value, "unverified", str(error))
+    return Fact(section, name, value, "verified", "every byte fetched and hashed")
+
+
+def _same(section: str, name: str, found: str, named: str, how: str) -> Fact:
+    if found == named:
+        return Fact(section, name, found, "verified", how)
+    return Fact(section, name, found, "wrong", f"{how}: {named}")
+
+
+def _who(record: Record) -> str:
+    author = record.author
+    return f"{author.name} <{author.email}>" if author.email and author.email != author.name else author.name

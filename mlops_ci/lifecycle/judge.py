@@ -1,0 +1,142 @@
+"""Judge a candidate: find its run and its baseline, apply the gates that rule, record the verdict."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_ci import gates, records
+from mlops_ci.entities import GateReport, Policy
+from mlops_ci.errors import MlopsCIError, NotFound
+from mlops_ci.lifecycle import find_baseline, policy
+from mlops_ci.lifecycle.find_baseline import RecordedRun
+from mlops_ci.lifecycle.project import Project
+
+_CONFUSION = "confusion_matrix.json"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict that has been recorded; *sent* is False while the ledger's remote has not seen it."""
+
+    report: GateReport
+    record_id: str
+    exit_code: int
+    sent: bool
+
+
+def judge(project: Project, *, base: str = "") -> Judgement:
+    """
+    Judge the newest run of what is checked out.
+
+    Args:
+        project: With the configuration of the checkout.
+        base: The revision to be merged into: its gates rule. "" on a laptop: the work tree's gates rule,
+            the baseline is searched from the default branch, and the report says "local policy".
+
+    Raises:
+        NotFound: What is checked out has no finished run.
+        ServiceError: The ledger did not answer.
+    """
+    base = (project.event.base_sha if project.event else "") or base
+    base_sha = project.checkout.commit(base).sha if base else ""
+    ruling, source = _ruling(project, base_sha)
+    candidate = candidate_of(project)
+    return _judge(project.ruled_by(ruling), candidate, source, base_sha)
+
+
+def candidate_of(project: Project) -> RecordedRun:
+    """
+    Return the newest finished run of what is checked out, changes in the work tree included.
+
+    Raises:
+        NotFound: There is none; the sentence says what there is.
+    """
+    commit = project.checkout.commit("HEAD")
+    diff_digest = project.checkout.diff_digest()
+    runs = [
+        found
+        for found in find_baseline.runs_of(project.ledger, [commit], project.experiment)
+        if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
+    ]
+    finished = [found for found in runs if found.run.status == "finished"]
+    if finished:
+        return finished[-1]
+    what = f"{commit.sha[:7]}{' with the changes of this work tree' if diff_digest else ''}"
+    if runs:
+        raise NotFound(f"the run of {what} {runs[-1].run.status}", hint="`mlops-ci run` trains it again")
+    raise NotFound(f"no run of {what} is recorded", hint="`mlops-ci run` trains and records it")
+
+
+def _ruling(project: Project, base_sha: str) -> tuple[Any, Policy]:
+    if base_sha:
+        return policy.at_base(project.checkout, base_sha, project.config)
+    if project.event and project.event.kind == "push":
+        return project.config, Policy(origin="commit", sha=project.checkout.commit("HEAD").sha)
+    return project.config, Policy(origin="local")
+
+
+def _judge(project: Project, candidate: RecordedRun, source: Policy, base_sha: str) -> Judgement:
+    git = candidate.run.git
+    reference = base_sha or _default_tip(project)
+    start = find_baseline.start_of(project.checkout, git.trained_sha, reference, git.head_sha)
+    baseline = find_baseline.nearest(project.checkout, project.ledger, start, project.experiment) if start else None
+    report = gates.evaluate(
+        candidate=candidate.run,
+        candidate_pointer=candidate.pointer(),
+        baseline=baseline[0].run if baseline else None,
+        baseline_pointer=baseline[1] if baseline else None,
+        rules=project.config.gates,
+        policy=source,
+        confusion=_confusion(project, candidate),
+        notes=_notes(project, baseline is not None),
+    )
+    record = records.new(report, author=project.author)
+    sent = project.ledger.append([record])
+    code = gates.exit_code(report, on_inconclusive=project.config.on_inconclusive)
+    return Judgement(report, record.id, code, sent)
+
+
+def _default_tip(project: Project) -> str:
+    name = policy.default_branch_of(project.checkout)
+    return f"origin/{name}" if name else ""
+
+
+def _notes(project: Project, has_baseline: bool) -> list[str]:  # noqa: FBT001  # a fact, not a switch
+    if has_baseline or not project.checkout.is_shallow():
+        return []
+    return [
+        "This clone is shallow: a baseline further back cannot be seen without `fetch-depth: 0` in the checkout step."
+    ]
+
+
+def _confusion(project: Project, candidate: RecordedRun) -> dict[str, Any] | None:
+    """The candidate's confusion matrix, if it logged one; a picture that cannot be had is no reason to fail."""
+    reference = next((file for file in candidate.run.artifacts if Path(file.path).name == _CONFUSION), None)
+    if reference is None:
+        return None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = project.artifacts.get([reference.digest], Path(folder))[reference.digest]
+            found = json.loads(path.read_bytes())
+    except (MlopsCIError, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def newest_report(project: Project) -> GateReport:
+    """
+    Return the newest verdict on what is checked out.
+
+    Raises:
+        NotFound: It has no finished run, or no verdict yet.
+    """
+    candidate = candidate_of(project)
+    found = project.ledger.find(f"run/{candidate.run.run_id}")
+    verdicts = [record for record in found if record.kind == "verdict"]
+    if not verdicts:
+        raise NotFound(f"run {candidate.run.run_id} was not judged yet", hint="`mlops-ci gate` judges it")
+    return verdicts[-1].read(GateReport)

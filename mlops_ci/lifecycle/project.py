@@ -1,0 +1,125 @@
+"""A checkout together with what its configuration names: the ledger, the artifact store, the author."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlops_ci import artifacts, ci, ledger, providers
+from mlops_ci import config as configuration
+from mlops_ci.artifacts import ArtifactStore
+from mlops_ci.ci import Event
+from mlops_ci.config import Config
+from mlops_ci.entities import Author
+from mlops_ci.errors import UsageError
+from mlops_ci.git import Checkout
+from mlops_ci.ledger import Ledger
+
+CONFIG_NAME = "mlops.yaml"
+TEMPLATES = Path(".mlops/templates")
+ALLOWED_SIGNERS = ".mlops/allowed_signers"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a command works on. *config* is the one that rules (see `policy`), which may not be the checkout's."""
+
+    checkout: Checkout
+    config: Config
+    event: Event | None = None
+
+    @classmethod
+    def open(cls, start: Path, *, config_path: Path | None = None) -> Project:
+        """
+        Open the project around *start* with the configuration of its work tree.
+
+        Raises:
+            UsageError: No repository.
+            ConfigError: No configuration, or a wrong one.
+        """
+        checkout = Checkout.find(start)
+        config = configuration.load(config_path or checkout.root / CONFIG_NAME)
+        return cls(checkout, config, ci.detect())
+
+    def ruled_by(self, config: Config) -> Project:
+        """The same checkout under another configuration."""
+        return Project(self.checkout, config, self.event)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where records are kept: `store:`."""
+        address = self.config.store
+        kind = "git" if address == "git" else "sql"
+        provider = providers.load("ledger", ledger.PROVIDERS, kind)
+        found: Ledger = provider(self.checkout) if kind == "git" else provider(address, base=self.checkout.root)
+        return found
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        """Where bytes are kept: `artifacts:`."""
+        address = self.config.artifacts
+        kind = "git" if address == "git" else "local"
+        provider = providers.load("artifact store", artifacts.PROVIDERS, kind)
+        folder = self.checkout.root / address.removeprefix("file://")
+        found: ArtifactStore = provider(self.checkout if kind == "git" else folder)
+        return found
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that runs of this configuration belong to."""
+        run = self.config.run
+        return (run.experiment if run else "") or self.config.project
+
+    @property
+    def author(self) -> Author:
+        """Who is acting: CI's actor, or git's user."""
+        return self.event.author if self.event else self.checkout.author
+
+    @property
+    def repository(self) -> str:
+        """A stable name of the repository: GitHub's, or the remote's address without credentials."""
+        if self.event and self.event.repository:
+            return self.event.repository
+        return public_address(self.checkout.remote)
+
+    def templates(self) -> Path | None:
+        """The folder in which this project overrides templates, if it has one."""
+        folder = self.checkout.root / TEMPLATES
+        return folder if folder.is_dir() else None
+
+
+def public_address(url: str) -> str:
+    """*url* without user and password."""
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if found and "@" in rest.partition("/")[0] else url
+
+
+def web_address(url: str) -> str:
+    """
+    The address at which people find the repository of *url*, or "" for a local one.
+
+    The same for every way to clone it, so that what is rendered does not depend on who renders.
+    """
+    match = re.fullmatch(
+        r"(?:(?:https?|ssh|git)://(?:[^@/]+@)?|[^@/:]+@)([^/:]+)(?::\d+(?=/))?[:/](.+?)(?:\.git)?/?", url
+    )
+    return f"https://{match[1]}/{match[2].lstrip('/')}" if match else ""
+
+
+def state_home(project: str) -> Path:
+    """
+    The folder on this machine for what outlives a checkout: processes of `local` targets.
+
+    `$MLOPS_STATE_HOME`, else `$XDG_STATE_HOME/mlops-ci`, else `~/.local/state/mlops-ci`.
+    """
+    named = os.environ.get("MLOPS_STATE_HOME")
+    if named:
+        return Path(named) / project
+    try:
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    except RuntimeError as error:
+        raise UsageError("this user has no home folder", hint="set MLOPS_STATE_HOME to a folder") from error
+    return home / "mlops-ci" / project

@@ -1,0 +1,170 @@
+"""
+Render: write what a version would deploy, as files: the service, the image recipe, the manifests of each target.
+
+The same version and configuration give the same bytes, so the digest of what was rendered can be approved
+today and checked tomorrow, in another clone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_ci import digests, providers, records, targets
+from mlops_ci.config import Config
+from mlops_ci.config import Target as TargetConfig
+from mlops_ci.entities import ArtifactRef, ModelVersion, Plan
+from mlops_ci.errors import ConfigError, NotFound, UsageError
+from mlops_ci.lifecycle.project import Project, state_home, web_address
+from mlops_ci.release import Release, image_files, service_files
+from mlops_ci.targets import Target
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """
+    What was rendered into *folder*.
+
+    Attributes:
+        files: Paths relative to *folder*, sorted; the model's own files are not among them.
+        plans: For each target, what deploying this would do.
+        targets: The targets, ready to apply the bundle.
+        notes: What could not be checked here.
+    """
+
+    folder: Path
+    files: list[str]
+    plans: dict[str, Plan]
+    targets: dict[str, Target]
+    notes: list[str]
+
+
+def render(
+    project: Project,
+    version: ModelVersion,
+    version_record: str,
+    names: Sequence[str],
+    *,
+    into: Path,
+    with_model: bool = False,
+) -> Bundle:
+    """
+    Render *version* for the targets *names* below *into*.
+
+    Args:
+        project: Under the configuration that rules.
+        version: What to deploy.
+        version_record: The id of its record.
+        names: Keys of `targets:`.
+        into: Files of ours that are there already are replaced; other files stay.
+        with_model: Fetch the model's files into `service/model`, verified.
+
+    Raises:
+        NotFound: There is no such target, or the artifact store lacks a file.
+        ConfigError: A template fails, or what it renders is not valid.
+        UsageError: *into* cannot be written.
+    """
+    release = _release(project, version, version_record)
+    overrides = project.templates()
+    service = {**service_files(release, overrides), **image_files(release, overrides)}
+    texts = {f"service/{path}": text for path, text in service.items()}
+    opened, plans, notes = {}, {}, []
+    for name in names:
+        target = opened[name] = open_target(project.config, name)
+        rendered = target.render(release, overrides)
+        checked = target.check(rendered)
+        if checked.problems:
+            raise ConfigError(f"what is rendered for {name} is not valid: {'; '.join(checked.problems)}")
+        notes += [f"{name}: {sentence}" for sentence in checked.unchecked]
+        plans[name] = _plan(project.config, version, version_record, name, {**service, **rendered})
+        texts |= {f"targets/{name}/{path}": text for path, text in rendered.items()}
+    _write(into, texts)
+    if with_model:
+        fetch_model(project, version, into / "service" / "model")
+    return Bundle(into, sorted(texts), plans, opened, notes)
+
+
+def open_target(config: Config, name: str) -> Target:
+    """The target *name*. Raises `NotFound` if the configuration has none."""
+    settings = target_of(config, name)
+    provider = providers.load("target kind", targets.PROVIDERS, settings.kind)
+    target: Target = provider(name, settings.options, state=state_home(config.project) / "targets" / name)
+    return target
+
+
+def target_of(config: Config, name: str) -> TargetConfig:
+    """The configuration of the target *name*. Raises `NotFound` if there is none."""
+    if name not in config.targets:
+        hint = providers.suggestion(name, config.targets) if config.targets else "add it to `targets:` in mlops.yaml"
+        raise NotFound(f"there is no target {name!r} on the default branch", hint=hint)
+    return config.targets[name]
+
+
+def fetch_model(project: Project, version: ModelVersion, folder: Path) -> None:
+    """Fetch the files of *version* into *folder*; each is verified against its digest."""
+    with tempfile.TemporaryDirectory() as name:
+        fetched = project.artifacts.get({file.digest for file in version.artifact.files}, Path(name))
+        for file in version.artifact.files:
+            place = folder / file.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(fetched[file.digest], place)
+
+
+def _release(project: Project, version: ModelVersion, version_record: str) -> Release:
+    serving, model = project.config.serving, version.artifact
+    return Release(
+        project=project.config.project,
+        model=version.model,
+        version=version.version,
+        sha=version.sha,
+        tag=version.tag,
+        model_digest=model.digest,
+        version_record=version_record,
+        flavor=model.flavor,
+        files=model.files,
+        requirements=model.requirements,
+        signature=model.signature,
+        image=serving.image,
+        source=web_address(project.checkout.remote),
+        workers=serving.workers,
+        port=serving.port,
+        timeout_s=serving.timeout_s,
+        python=serving.python,
+    )
+
+
+def _plan(config: Config, version: ModelVersion, version_record: str, name: str, files: Mapping[str, str]) -> Plan:
+    settings = target_of(config, name)
+    rendered = [
+        ArtifactRef(path=path, digest=digests.of_bytes(text.encode()), size_bytes=len(text.encode()))
+        for path, text in files.items()
+    ]
+    return Plan(
+        target=name,
+        kind=settings.kind,
+        production=bool(settings.production),
+        project=config.project,
+        model=version.model,
+        version=version.version,
+        version_record=version_record,
+        model_digest=version.artifact.digest,
+        manifests_digest=digests.of_tree(rendered),
+        policy_digest=records.digest(settings),
+        image=config.serving.image,
+    )
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    try:
+        for name in ("service", "targets"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        # What is rendered is no change of the user's: without this, the next run would count as dirty.
+        for path, text in {".gitignore": "*\n", **texts}.items():
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}", hint="name another folder with -o") from error

@@ -1,0 +1,172 @@
+"""Everything that can be wrong ends in one sentence, a hint, and the exit code that the manual names."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import CONFIG, TRAIN, Workplace
+from tests.repositories import commit, git
+
+
+def test_no_repository(empty: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "nowhere").mkdir()
+    said = Workplace(tmp_path / "nowhere", {**empty.env, "GIT_CEILING_DIRECTORIES": str(tmp_path)}).run("run", expect=2)
+    assert "is not in a git repository" in said
+    assert "git init" in said
+
+
+def test_no_commit(empty: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "fresh").mkdir()
+    git(tmp_path / "fresh", "init", "--quiet")
+    (tmp_path / "fresh/mlops.yaml").write_text(CONFIG)
+    said = Workplace(tmp_path / "fresh", empty.env).run("run", expect=2)
+    assert "no commit 'HEAD'" in said
+    assert "commit your work first" in said
+
+
+def test_no_configuration(empty: Workplace) -> None:
+    said = empty.run("run", expect=2)
+    assert "mlops.yaml" in said
+    assert "mlops-ci init" in said
+
+
+def test_all_errors_of_the_configuration_at_once_with_their_lines(project: Workplace) -> None:
+    wrong = [
+        "project: churn",
+        "rnu: {command: x}",
+        "gates:",
+        "  - metric: accuracy",
+        "    max_dorp: 0.1",
+        "    min: high",
+    ]
+    project.commit({"mlops.yaml": "\n".join(wrong)})
+    said = project.run("run", expect=2)
+    assert "mlops.yaml:2" in said
+    assert "did you mean 'run'" in said
+    assert "mlops.yaml:5" in said
+    assert "'max_drop'" in said
+    assert "mlops.yaml:6" in said
+
+
+def test_yaml_that_is_none(project: Workplace) -> None:
+    project.commit({"mlops.yaml": "project: churn\nrun: [\n"})
+    assert "mlops.yaml:" in project.run("run", expect=2)
+
+
+def test_a_training_that_fails_is_recorded_with_its_own_code(project: Workplace) -> None:
+    project.commit({"train.py": TRAIN + "\nsys.exit(7)\n"})
+    said = project.run("run", expect=5)
+    assert "the training command ended with 7" in said
+    (run,) = json.loads(project.run("runs", "--json"))
+    assert (run["entity"]["status"], run["entity"]["exit_code"]) == ("failed", 7)
+    assert run["entity"]["metrics"]["accuracy"]["last"] == 0.9
+    assert "failed" in project.run("gate", expect=2)
+
+
+def test_a_command_that_does_not_exist(project: Workplace) -> None:
+    assert "cannot start 'no-such-program'" in project.run("run", "--", "no-such-program", expect=2)
+    assert "no run is recorded yet" in project.run("runs")
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("", "metrics.out"),
+        ("pathlib.Path('metrics.out').write_text('accuracy = 1')", "metrics.out"),
+        ('pathlib.Path("metrics.out").write_text(\'{"accuracy": "high"}\')', "accuracy"),
+    ],
+    ids=["missing", "not JSON", "text"],
+)
+def test_a_metrics_file_that_cannot_be_read(project: Workplace, written: str, sentence: str) -> None:
+    config = CONFIG.replace("train.py\n", "train.py\n  metrics: [metrics.out]\n")
+    project.commit({"mlops.yaml": config, "train.py": TRAIN + written})
+    assert sentence in project.run("run", expect=2)
+    (run,) = json.loads(project.run("runs", "--json"))
+    assert run["entity"]["status"] == "failed"
+
+
+def test_a_metric_that_is_nan_fails_its_gate(project: Workplace) -> None:
+    config = CONFIG.replace("train.py\n", "train.py\n  metrics: [metrics.out]\n").replace("accuracy", "auc")
+    script = TRAIN + "pathlib.Path('metrics.out').write_text('{\"auc\": NaN}')"
+    project.commit({"mlops.yaml": config, "train.py": script})
+    project.run("run")
+    assert "nan" in project.run("gate", expect=1).lower()
+
+
+def test_a_gate_without_a_run(project: Workplace) -> None:
+    said = project.run("gate", expect=2)
+    assert "no run of" in said
+    assert "mlops-ci run" in said
+
+
+def test_a_tag_on_a_commit_without_a_run(project: Workplace) -> None:
+    git(project.root, "tag", "churn@v1.0.0")
+    assert "no run of commit" in project.run("register", "churn@v1.0.0", expect=2)
+
+
+@pytest.mark.parametrize(
+    "tag", ["v1.0.0", "churn@1.0.0", "chrun@v1.0.0", "churn@v1.0", "churn@v01.0.0", "churn@v1.0.0\n"]
+)
+def test_a_tag_that_does_not_match(project: Workplace, tag: str) -> None:
+    said = project.run("register", tag, expect=2)
+    assert "does not name a version of churn" in said
+    assert "churn@v1.2.3" in said
+
+
+def test_a_tag_that_does_not_exist(project: Workplace) -> None:
+    assert "no commit 'refs/tags/churn@v9.9.9'" in project.run("register", "churn@v9.9.9", expect=2)
+
+
+def test_a_run_without_a_model_is_no_version(project: Workplace) -> None:
+    project.run("run")
+    git(project.root, "tag", "churn@v1.0.0")
+    assert "left no model" in project.run("register", "churn@v1.0.0", expect=2)
+
+
+def test_an_artifact_folder_that_cannot_be_written_keeps_the_run_for_later(project: Workplace) -> None:
+    config = CONFIG + "artifacts: models\n"
+    script = TRAIN + "    run.log_text('notes.txt', 'hello')\n"
+    project.commit({"mlops.yaml": config, "train.py": script})
+    (project.root / "models").write_text("a file where the folder should be")
+    commit(project.root, {})
+    said = project.run("run", expect=3)
+    assert "cannot write artifacts to" in said
+    (project.root / "models").unlink()
+    git(project.root, "rm", "--quiet", "--cached", "models")
+    assert "took in 1 run" in project.run("sync")
+    assert len(json.loads(project.run("runs", "--json"))) == 1
+
+
+def test_a_remote_that_is_away_costs_nothing_but_a_warning(project: Workplace) -> None:
+    project.remote.rename(project.remote.with_name("away"))
+    said = project.run("run")
+    assert "mlops-ci sync" in said
+    assert "did not" in project.run("sync", expect=3)
+    project.remote.with_name("away").rename(project.remote)
+    assert "sent 1 records" in project.run("sync")
+    assert project.clone("other").run("runs").count("finished") == 1
+
+
+def test_an_unknown_command_names_the_nearest(project: Workplace) -> None:
+    assert "did you mean 'gate'" in project.run("gaet", expect=2)
+
+
+def test_a_target_that_is_not_there(project: Workplace) -> None:
+    assert "there is no target 'staging'" in project.run("deploy", "staging", expect=2)
+
+
+def test_a_version_that_is_not_there(project: Workplace) -> None:
+    assert "no version of churn is registered" in project.run("render", expect=2)
+
+
+def test_outside_ci_the_ci_command_says_so(project: Workplace) -> None:
+    assert "no CI that mlops-ci knows" in project.run("ci", expect=2)
+
+
+def taken_port() -> tuple[socket.socket, int]:
+    server = socket.create_server(("127.0.0.1", 0))
+    return server, server.getsockname()[1]

@@ -1,0 +1,161 @@
+"""`mlops-ci ci`: what the action runs, with the environment and the payloads that GitHub gives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import CONFIG, Workplace
+from tests.cli.test_release import MODEL, TARGETS, TRAIN_WITH_MODEL
+from tests.repositories import git
+from tests.unit.test_ci import read_outputs
+
+
+class Runner:
+    """A CI job: a fresh clone at a commit, with an event."""
+
+    def __init__(self, project: Workplace, tmp_path: Path) -> None:
+        self.project, self.tmp_path, self.count = project, tmp_path, 0
+
+    def __call__(self, name: str, ref: str, payload: dict[str, Any], *, sha: str, expect: int = 0) -> Job:
+        self.count += 1
+        place = self.project.clone(f"job{self.count}")
+        git(place.root, "fetch", "--quiet", "origin", sha)
+        git(place.root, "checkout", "--quiet", "--detach", sha)
+        files = {key: self.tmp_path / f"{key}{self.count}" for key in ("event", "output", "summary")}
+        files["event"].write_text(json.dumps(payload))
+        said = place.run(
+            "ci",
+            expect=expect,
+            GITHUB_ACTIONS="true",
+            GITHUB_EVENT_NAME=name,
+            GITHUB_EVENT_PATH=str(files["event"]),
+            GITHUB_REF=ref,
+            GITHUB_REPOSITORY="octo/churn",
+            GITHUB_RUN_ID=str(self.count),
+            GITHUB_ACTOR="octocat",
+            GITHUB_OUTPUT=str(files["output"]),
+            GITHUB_STEP_SUMMARY=str(files["summary"]),
+            GITHUB_TOKEN="secret",
+        )
+        summary = files["summary"].read_text() if files["summary"].exists() else ""
+        return Job(place, said, read_outputs(files["output"]) if files["output"].exists() else {}, summary)
+
+
+class Job:
+    """What a job left."""
+
+    def __init__(self, place: Workplace, said: str, outputs: dict[str, str], summary: str) -> None:
+        self.place, self.said, self.outputs, self.summary = place, said, outputs, summary
+
+
+@pytest.fixture
+def runner(project: Workplace, tmp_path: Path) -> Runner:
+    """Runs jobs over a remote whose main branch has a model."""
+    project.commit({"model.py": MODEL, "train.py": TRAIN_WITH_MODEL, "mlops.yaml": CONFIG})
+    project.push()
+    return Runner(project, tmp_path)
+
+
+def push(runner: Runner, *, expect: int = 0) -> Job:
+    sha = git(runner.project.remote, "rev-parse", "main")
+    return runner("push", "refs/heads/main", {"repository": {"default_branch": "main"}}, sha=sha, expect=expect)
+
+
+def pull_request(runner: Runner, files: dict[str, str], *, expect: int = 0) -> Job:
+    """Open a pull request with *files* and run its job on the merge commit, as GitHub does."""
+    work = runner.project
+    git(work.root, "fetch", "--quiet", "origin")
+    base = git(work.remote, "rev-parse", "main")
+    git(work.root, "switch", "--quiet", "-C", "feature", base)
+    head = work.commit(files)
+    git(work.root, "switch", "--quiet", "--detach", base)
+    git(work.root, "merge", "--quiet", "--no-ff", "-m", "merge", "feature")
+    merge = git(work.root, "rev-parse", "HEAD")
+    work.push("--force", f"{merge}:refs/pull/7/merge", "feature")
+    payload = {
+        "pull_request": {"number": 7, "head": {"sha": head, "ref": "feature"}, "base": {"sha": base, "ref": "main"}},
+        "repository": {"default_branch": "main"},
+    }
+    return runner("pull_request", "refs/pull/7/merge", payload, sha=merge, expect=expect)
+
+
+def test_a_push_trains_and_becomes_the_baseline_of_a_pull_request(runner: Runner) -> None:
+    first = push(runner)
+    assert "not evaluated" in first.outputs["verdict"]
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.93}'})
+    assert job.outputs["verdict"] == "pass"
+    assert "0.93" in job.summary
+    assert job.summary.strip() == Path(job.outputs["report"]).read_text().strip()
+    (run,) = [run["entity"] for run in json.loads(job.place.run("runs", "--json", "-n", "1"))]
+    assert (run["ci"]["pull_request"], run["git"]["branch"]) == (7, "feature")
+    assert run["git"]["head_sha"] != run["git"]["trained_sha"]
+
+
+def test_a_worse_model_fails_the_pull_request(runner: Runner) -> None:
+    push(runner)
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}'}, expect=1)
+    assert job.outputs["verdict"] == "fail"
+    assert "::error title=mlops-ci::" in job.said
+
+
+def test_a_pull_request_cannot_weaken_its_own_gates(runner: Runner) -> None:
+    push(runner)
+    weaker = CONFIG.replace("0.8", "0.1").replace("0.01", "0.9")
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}', "mlops.yaml": weaker}, expect=1)
+    assert job.outputs["verdict"] == "fail"
+    assert "gates" in job.summary
+
+
+def test_without_a_configuration_on_the_base_nothing_is_judged(empty: Workplace, tmp_path: Path) -> None:
+    files = {"model.py": MODEL, "train.py": TRAIN_WITH_MODEL, "mlops.yaml": CONFIG, "params.json": '{"accuracy": 0.1}'}
+    job = pull_request(Runner(empty, tmp_path), files)
+    assert job.outputs["verdict"] == "not evaluated"
+
+
+def test_a_merged_pull_request_is_adopted_and_not_trained_again(runner: Runner) -> None:
+    push(runner)
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.93}'})
+    work = runner.project
+    merge = git(work.remote, "rev-parse", "refs/pull/7/merge")
+    tree = git(work.root, "rev-parse", f"{merge}^{{tree}}")
+    squashed = git(work.root, "commit-tree", tree, "-p", git(work.remote, "rev-parse", "main"), "-m", "squashed")
+    work.push(f"{squashed}:main")
+    adopted = push(runner)
+    assert "adopted" in adopted.said
+    assert adopted.outputs["run-id"] == job.outputs["run-id"]
+    later = pull_request(runner, {"params.json": '{"accuracy": 0.94}'})
+    assert squashed[:7] in later.summary
+
+
+def test_a_tag_registers_renders_and_asks_for_approval(runner: Runner) -> None:
+    targets = TARGETS.replace("  staging: {kind: local, port: 39001}\n", "")
+    runner.project.commit({"mlops.yaml": CONFIG + targets + "  cluster: {kind: kubernetes}\n"})
+    runner.project.push()
+    push(runner)
+    git(runner.project.root, "tag", "churn@v1.0.0")
+    runner.project.push("churn@v1.0.0")
+    sha = git(runner.project.root, "rev-parse", "HEAD")
+    job = runner("push", "refs/tags/churn@v1.0.0", {"repository": {"default_branch": "main"}}, sha=sha)
+    assert (job.outputs["model"], job.outputs["version"]) == ("churn", "1.0.0")
+    assert (Path(job.outputs["manifests"]) / "targets/cluster/deployment.yaml").exists()
+    assert "waiting for approval" in job.said
+    assert len(json.loads(job.place.run("approvals", "--json"))) == 1
+
+
+def test_an_event_that_is_not_ours_is_one_sentence(runner: Runner) -> None:
+    sha = git(runner.project.remote, "rev-parse", "main")
+    job = runner("issues", "refs/heads/main", {}, sha=sha, expect=2)
+    assert "the event 'issues' is none that mlops-ci acts on" in job.said
+
+
+def test_the_training_does_not_see_the_workflows_token(runner: Runner) -> None:
+    script = TRAIN_WITH_MODEL + "    import os\n    run.set_tag('token', os.environ.get('GITHUB_TOKEN', 'none'))\n"
+    runner.project.commit({"train.py": script})
+    runner.project.push()
+    job = push(runner)
+    (run,) = json.loads(job.place.run("runs", "--json"))
+    assert run["entity"]["tags"]["token"] == "none"
