@@ -27,7 +27,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """
     What was known when training began; *ended* and what follows it only when training has ended.
 
-    *alone* says that nobody watched the command: it was started without `mlops-ci run`. *pids* are the processes that still write to the run folder while one of them is alive.
+    *alone* says that nobody watched the command: it was started without `mlops-ci run`. *pids* are the processes that
+    still write to the run folder while one of them is alive.
     """
 
     run_id: str
