@@ -206,6 +206,8 @@ def _of_gates(record: Record | None, version: ModelVersion) -> Iterator[Fact]:
 def _of_data(project: Project, sha: str, dataset: Dataset) -> Fact:
     """Data that lies in the commit is verified against it; other data only where the file is at hand."""
     value = f"{dataset.path} {dataset.digest[:19]}" + (f", {dataset.rows:,} rows" if dataset.rows is not None else "")
+    if not dataset.path:
+        return Fact("data", dataset.name, value, "unverified", dataset.note or "it was in memory, not in a file")
     content = project.checkout.read_file(sha, dataset.path)
     if content is not None:
         check: Check = "verified" if digests.of_bytes(content) == dataset.digest else "wrong"

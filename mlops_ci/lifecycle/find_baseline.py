@@ -43,6 +43,8 @@ def runs_of(ledger: Ledger, commits: Sequence[Commit], experiment: str) -> list[
     """
     Return the runs recorded of *commits* or of their trees, oldest first; one ending for each run key.
 
+    Those of *experiment*, or of every experiment if that is "".
+
     Raises:
         ServiceError: The ledger did not answer.
     """
@@ -55,7 +57,7 @@ def runs_of(ledger: Ledger, commits: Sequence[Commit], experiment: str) -> list[
     runs = [RecordedRun(record, record.read(Run)) for record in found if record.kind == "run"]
     endings: dict[str, RecordedRun] = {}
     for candidate in runs:
-        if candidate.run.experiment == experiment:
+        if experiment in {candidate.run.experiment, ""}:
             endings.setdefault(candidate.run.run_key, candidate)
     return list(endings.values())
 

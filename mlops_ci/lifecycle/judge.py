@@ -57,17 +57,24 @@ def candidate_of(project: Project) -> RecordedRun:
     """
     commit = project.checkout.commit("HEAD")
     diff_digest = project.checkout.diff_digest()
-    runs = [
+    every = [
         found
-        for found in find_baseline.runs_of(project.ledger, [commit], project.experiment)
+        for found in find_baseline.runs_of(project.ledger, [commit], "")
         if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
     ]
+    runs = [found for found in every if found.run.experiment == project.experiment]
     finished = [found for found in runs if found.run.status == "finished"]
     if finished:
         return finished[-1]
     what = f"{commit.sha[:7]}{' with the changes of this work tree' if diff_digest else ''}"
     if runs:
         raise NotFound(f"the run of {what} {runs[-1].run.status}", hint="`mlops-ci run` trains it again")
+    if every:
+        other = every[-1].run.experiment
+        raise NotFound(
+            f"the run of {what} belongs to experiment {other!r}, and {project.experiment!r} is judged here",
+            hint="name one experiment in mlops.yaml: `run: experiment:`, and in the training code",
+        )
     raise NotFound(f"no run of {what} is recorded", hint="`mlops-ci run` trains and records it")
 
 

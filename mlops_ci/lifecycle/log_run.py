@@ -92,6 +92,7 @@ def train(project: Project, command: Sequence[str], *, notify: Callable[[str], N
         UsageError: No commit yet, or the command cannot be started.
         ServiceError: The artifact store cannot take what training left; the run folder keeps it.
     """
+    threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     for taken in take_in.leftovers(project):
         notify(f"recorded run {taken.run.run_id}, which {taken.run.status} earlier and had not been recorded")
     git_state = identity.facts(project)
@@ -101,7 +102,7 @@ def train(project: Project, command: Sequence[str], *, notify: Callable[[str], N
         if reused is not None:
             return Training(taken=reused, reused=True)
     folder, context = _prepare(project, command, git_state)
-    probe = environment.start(environment.interpreter_of(command))
+    probe = environment.start(environment.interpreter_of(command, project.checkout.root))
     exit_code, duration_s = _run(context, folder, project)
     context = records.replace(context, exit_code=exit_code, ended=records.now(), duration_s=round(duration_s, 3))
     run_folder.write_context(folder, context)
@@ -146,7 +147,6 @@ def _run(context: Context, folder: Path, project: Project) -> tuple[int, float]:
     command = context.command
     env = _environment(os.environ, folder, project)
     started = time.monotonic()
-    threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     try:
         process = subprocess.Popen(command, cwd=project.checkout.root, env=env)
     except OSError as error:
@@ -161,7 +161,7 @@ def _run(context: Context, folder: Path, project: Project) -> tuple[int, float]:
 
 
 def _import_ahead(project: Project) -> None:
-    """Load what recording will need while the training has the user's attention: it costs nothing then."""
+    """Load what recording will need, while git and the training are waited for: it costs nothing then."""
     rooms = ["mlops_ci.capture.events", "mlops_ci.capture.models"]
     if project.config.store != "git":
         rooms.append("mlops_ci.store")

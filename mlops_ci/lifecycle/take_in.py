@@ -91,6 +91,9 @@ def _run(
     probe: Probe | None,
 ) -> Run:
     ended = context.ended or run_folder.last_sign_of_life(folder)
+    recorded_environment = _environment(project, folder, found, probe)
+    said = [f"training said: {logged.error}"] if logged.error else []
+    warnings = [*context.warnings, *said, *logged.warnings, *found.warnings, *(probe.warnings if probe else [])]
     return Run(
         run_id=context.run_id,
         run_key=context.run_key,
@@ -102,18 +105,18 @@ def _run(
         duration_s=context.duration_s or _seconds_between(context.started, ended),
         git=context.git,
         ci=context.ci,
-        command=context.command,
+        command=[secrets.redact_text(word) for word in context.command],
         exit_code=context.exit_code,
         params=secrets.redact(found.params),
         metrics=found.metrics,
-        tags=logged.tags,
+        tags={name: str(value) for name, value in secrets.redact(logged.tags).items()},
         stages=logged.stages,
         data=found.data,
         artifacts=found.artifacts,
         model=found.model,
-        environment=_environment(project, folder, found, probe),
+        environment=recorded_environment,
         history=_history(folder, logged, found),
-        warnings=[*context.warnings, *logged.warnings, *found.warnings],
+        warnings=[secrets.redact_text(sentence) for sentence in warnings],
     )
 
 
@@ -144,9 +147,9 @@ def _gather_files(project: Project, folder: Path, logged: Events, found: _Found)
 def _gather_data(project: Project, folder: Path, logged: Events, found: _Found) -> None:
     del folder
     root, run = project.checkout.root, project.config.run
-    found.data.extend(logged.datasets)
-    for name, path in (run.data if run else {}).items():
-        found.data.append(fingerprint(name, root / path, root))
+    configured = run.data if run else {}
+    found.data += [dataset for dataset in logged.datasets if dataset.name not in configured]
+    found.data += [fingerprint(name, root / path, root) for name, path in configured.items()]
 
 
 def _gather_artifacts(project: Project, folder: Path, logged: Events, found: _Found) -> None:

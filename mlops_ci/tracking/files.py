@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-_NOT_COPIED = shutil.ignore_patterns(".git", ".mlops", "__pycache__")
+_NOT_COPIED = {".git", ".mlops", "__pycache__"}
 
 
 def place(run_folder: Path, name: str, write: Callable[[Path], object]) -> str:
@@ -62,7 +62,12 @@ def copy(source: Path, target: Path) -> None:
     Raises:
         OSError: There is none, or it cannot be read.
     """
+
+    def skipped(folder: str, names: list[str]) -> set[str]:
+        inside_itself = {name for name in names if Path(folder, name) == target.parent}
+        return inside_itself | _NOT_COPIED.intersection(names)
+
     if source.is_dir():
-        shutil.copytree(source, target, ignore=_NOT_COPIED, dirs_exist_ok=True)
+        shutil.copytree(source, target, ignore=skipped, dirs_exist_ok=True)
     else:
         shutil.copyfile(source, target)

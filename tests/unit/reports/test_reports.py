@@ -8,7 +8,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
@@ -109,6 +109,7 @@ def test_the_last_line_is_a_marker_with_key_and_commit():
 
 
 @given(st.text(max_size=40))
+@example("a--b---> c")
 def test_a_marker_is_one_comment_whatever_the_experiment_is_called(name):
     marker = reports.marker(changed(experiment=name))
     assert marker.count("--") == 2

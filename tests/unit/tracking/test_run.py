@@ -241,6 +241,15 @@ def test_files_and_folders_are_copied(folder, tmp_path):
     assert not list((folder / "tmp").iterdir())
 
 
+def test_a_folder_that_holds_the_run_can_be_logged(folder, tmp_path):
+    """The copy does not copy itself."""
+    (tmp_path / "a.txt").write_text("a")
+    with mlops.start_run() as run:
+        run.log_artifact(".", "all")
+    assert (folder / "artifacts/all/a.txt").read_text() == "a"
+    assert not list((folder / "artifacts/all/run/tmp").iterdir())
+
+
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/passwd", "a/../../b", "", "C:\\x"])
 def test_an_artifact_stays_in_the_run_folder(folder, name):
     """Whatever it is called."""
