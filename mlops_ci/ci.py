@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +140,7 @@ class Outputs:
             return
         with Path(path).open("a", encoding="utf-8") as file:
             for name, value in self.values.items():
-                end = f"end-{secrets.token_hex(16)}"
+                end = f"end-{os.urandom(16).hex()}"
                 file.write(f"{name}<<{end}\n{value}\n{end}\n")
 
 

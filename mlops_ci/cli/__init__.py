@@ -7,6 +7,7 @@ knows click.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -88,6 +89,8 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # Most of what a command allocates lives until it ends: looking for garbage in it is a tenth of the time to start.
+    gc.set_threshold(100_000, 50, 100)
     debug = "--debug" in sys.argv[1:]
     try:
         code = cli(standalone_mode=False)

@@ -36,7 +36,7 @@ def command(ctx: click.Context, words: tuple[str, ...], json_output: bool) -> in
             {"record": training.taken.record.id, "sent": training.taken.sent, "reused": training.reused, "run": run}
         )
     else:
-        _tell(training)
+        _tell(training, quiet=bool(ctx.find_root().obj["quiet"]))
     if not training.taken.sent:
         notify("warning: the ledger's remote did not answer; the run is kept here, and `mlops-ci sync` sends it")
     if training.failure:
@@ -44,11 +44,13 @@ def command(ctx: click.Context, words: tuple[str, ...], json_output: bool) -> in
     return 0
 
 
-def _tell(training: Training) -> None:
+def _tell(training: Training, *, quiet: bool) -> None:
     run = training.run
     what = "reused" if training.reused else run.status
     dirty = ", with uncommitted changes (never a baseline)" if run.git.dirty else ""
     click.echo(f"run {run.run_id} {what} in {run.duration_s:.1f} s at {run.git.trained_sha[:7]}{dirty}")
+    if quiet:
+        return
     rows = [(name, f"{metric.last:.6g}") for name, metric in sorted(run.metrics.items())]
     show.table(("metric", "value"), rows, empty="no metric was logged")
     for dataset in run.data:

@@ -8,7 +8,6 @@ What is known before training is written to the run folder first (`context.json`
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 import signal
@@ -118,7 +117,7 @@ def _reusable(project: Project, git_state: GitState) -> Taken | None:
 
 
 def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> tuple[Path, Context]:
-    run_id = secrets.token_hex(8)
+    run_id = os.urandom(8).hex()
     folder = project.checkout.state / "runs" / run_id
     ci = project.event.run if project.event else None
     context = Context(
