@@ -18,7 +18,7 @@ from typing import Any
 from mlops_ci import git, records
 from mlops_ci.config import Target as TargetConfig
 from mlops_ci.entities import Deployment, ModelVersion, Plan, Smoke
-from mlops_ci.errors import MlopsCIError, Refused, ServiceError
+from mlops_ci.errors import MlopsCIError, Refused, ServiceError, UsageError
 from mlops_ci.lifecycle import approve, policy
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -59,6 +59,8 @@ def deploy(project: Project, target: str, *, version: str = "", into: Path) -> D
     found, record = find_version(project.ledger, project.config, version)
     bundle = render(project, found, record.id, [target], into=into, with_model=True)
     plan = bundle.plans[target]
+    if not bundle.targets[target].applies:
+        bundle.targets[target].apply(bundle.folder)
     history = deployments(project, target)
     previous = next((old for old in reversed(history) if old.body["status"] == "live"), None)
     running = _running(bundle, target, plan, previous)
@@ -171,21 +173,25 @@ def _apply(
         project.ledger.append([record])
         return record
 
-    target = bundle.targets[plan.target]
+    smoke: list[Smoke] = []
+
+    def verify(url: str) -> None:
+        example = bundle.folder / "service" / "model" / "input_example.json"
+        smoke.extend([_smoke(url, example)] if example.is_file() else [])
+
     try:
-        url = target.apply(bundle.folder, plan_digest=records.digest(plan))
-        smoke = _smoke(url, bundle.folder / "service" / "model" / "input_example.json")
+        url = bundle.targets[plan.target].apply(bundle.folder, plan_digest=records.digest(plan), verify=verify)
+    except UsageError:
+        raise  # nothing was begun
     except MlopsCIError as error:
         outcome(status="failed", reason=str(error))
         raise
-    record = outcome(status="live", url=url, smoke=smoke)
+    record = outcome(status="live", url=url, smoke=smoke[0] if smoke else None)
     return Deployed(record.read(Deployment), record.id, new=True)
 
 
-def _smoke(url: str, example: Path) -> Smoke | None:
-    """Ask the service for the predictions that the model made when it was saved; None without an example."""
-    if not example.is_file():
-        return None
+def _smoke(url: str, example: Path) -> Smoke:
+    """Ask the service for the predictions that the model made when it was saved."""
     expected = json.loads(example.read_bytes())
     started = time.monotonic()
     status, answer = predict(url, expected["records"])

@@ -123,8 +123,8 @@ def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> React
     ruled = project.ruled_by(policy.at_default_branch(project.checkout).config)
     bundle = render(ruled, version, registered.record_id, list(ruled.config.targets), into=into / "rendered")
     deployed, waiting = [], []
-    for name, target in ruled.config.targets.items():
-        if target.kind not in _APPLIED:
+    for name, target in bundle.targets.items():
+        if not target.applies:
             notify(f"{name} is rendered to {bundle.folder / 'targets' / name}; applying it comes with a later version")
             continue
         try:
@@ -140,6 +140,3 @@ def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> React
         deployed=tuple(deployed),
         waiting=tuple(waiting),
     )
-
-
-_APPLIED = ("local",)

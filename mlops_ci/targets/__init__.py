@@ -7,7 +7,7 @@ that was not a file first. Whether a deployment is allowed, and recording it, ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,7 +20,7 @@ PROVIDERS = {
     "local": "mlops_ci.targets.local:LocalTarget",
 }
 
-__all__ = ["PROVIDERS", "Check", "Release", "Status", "Target"]
+__all__ = ["PROVIDERS", "Check", "Release", "Status", "Target", "Verify", "nothing_to_verify"]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +50,21 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = True
 
 
+Verify = Callable[[str], None]
+
+
+def nothing_to_verify(url: str) -> None:
+    """Take what answers at *url* as it is."""
+
+
 class Target(Protocol):
     """What every target can do; `tests/contracts/test_targets.py` holds each to it."""
 
     Options: ClassVar[type[msgspec.Struct]]
     """What `targets.<name>` in the configuration may say besides `kind` and the rules of deployment."""
+
+    applies: ClassVar[bool]
+    """Whether `apply` deploys; False where this version only renders and checks."""
 
     def __init__(self, name: str, options: Any, *, state: Path) -> None:
         """
@@ -80,7 +90,7 @@ class Target(Protocol):
         """Look at rendered *files* (text by relative path) without asking anybody."""
         ...
 
-    def apply(self, bundle: Path, *, plan_digest: str = "") -> str:
+    def apply(self, bundle: Path, *, plan_digest: str = "", verify: Verify = nothing_to_verify) -> str:
         """
         Deploy what was rendered, wait until it is ready, and return its URL.
 
@@ -89,6 +99,7 @@ class Target(Protocol):
         Args:
             bundle: A folder with `service/` and `targets/<name>/`; it may vanish afterwards.
             plan_digest: The digest of the approved plan, for `status`.
+            verify: Asked with the URL once the service is ready; its `ServiceError` counts as not being ready.
 
         Raises:
             MissingDependency: An extra is not installed.

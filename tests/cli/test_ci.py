@@ -153,9 +153,9 @@ def test_an_event_that_is_not_ours_is_one_sentence(runner: Runner) -> None:
 
 
 def test_the_training_does_not_see_the_workflows_token(runner: Runner) -> None:
-    script = TRAIN_WITH_MODEL + "    import os\n    run.set_tag('token', os.environ.get('GITHUB_TOKEN', 'none'))\n"
+    script = TRAIN_WITH_MODEL + "    import os\n    run.set_tag('seen', os.environ.get('GITHUB_TOKEN', 'none'))\n"
     runner.project.commit({"train.py": script})
     runner.project.push()
     job = push(runner)
     (run,) = json.loads(job.place.run("runs", "--json"))
-    assert run["entity"]["tags"]["token"] == "none"
+    assert run["entity"]["tags"]["seen"] == "none"

@@ -209,3 +209,12 @@ def allow(place: Workplace, keys: dict[str, Path]) -> None:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below *folder*."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_kubernetes_target_is_rendered_and_says_how_it_is_applied(trained: Workplace) -> None:
+    trained.run("register", "churn@v1.0.0")
+    trained.commit({"mlops.yaml": CONFIG + "targets: {cluster: {kind: kubernetes}}\n"})
+    trained.push()
+    said = trained.run("deploy", "cluster", expect=2)
+    assert "kubectl apply -k" in said
+    assert trained.run("deployments") == "nothing was deployed yet\n"

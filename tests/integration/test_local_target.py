@@ -47,6 +47,9 @@ def test_the_life_of_a_target(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match=r"model\.joblib is not the file .*; cancer 2\.0\.0 runs again"):
             target.apply(broken)
         answers("2.0.0")
+        with pytest.raises(ServiceError, match=r"wrong answer; cancer 2\.0\.0 runs again"):
+            target.apply(tmp_path / "1.0.0", verify=disappointed)
+        answers("2.0.0")
         os.kill(pid_of(target, tmp_path), signal.SIGKILL)
         target.apply(bundle("2.0.0", second))
         answers("2.0.0")
@@ -54,6 +57,11 @@ def test_the_life_of_a_target(tmp_path: Path) -> None:
         removed = target.remove()
     assert removed
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in working_folder(path)]
+
+
+def disappointed(url: str) -> None:
+    """What a smoke test says of a service that runs and is wrong."""
+    raise ServiceError(f"{url} gave the wrong answer")
 
 
 def pid_of(target: LocalTarget, folder: Path) -> int:

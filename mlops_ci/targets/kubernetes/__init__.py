@@ -16,7 +16,7 @@ from mlops_ci import digests
 from mlops_ci.errors import ConfigError, UsageError
 from mlops_ci.release import SERVICE_ENV, Release
 from mlops_ci.rendering import render_tree
-from mlops_ci.targets import Check, Status
+from mlops_ci.targets import Check, Status, Verify, nothing_to_verify
 from mlops_ci.targets.kubernetes import checks
 from mlops_ci.targets.kubernetes.names import dns_name, label_value
 
@@ -75,6 +75,7 @@ class KubernetesTarget:
     """Renders and checks manifests; deploys nothing itself."""
 
     Options: ClassVar[type[msgspec.Struct]] = KubernetesOptions
+    applies: ClassVar[bool] = False
 
     def __init__(self, name: str, options: KubernetesOptions, *, state: Path) -> None:
         self._name = name
@@ -96,12 +97,12 @@ class KubernetesTarget:
         """Check structure, the cluster's own schemas, and the restricted Pod Security Standard; see `Target.check`."""
         return checks.check(files, self._options.kubernetes)
 
-    def apply(self, bundle: Path, *, plan_digest: str = "") -> NoReturn:
+    def apply(self, bundle: Path, *, plan_digest: str = "", verify: Verify = nothing_to_verify) -> NoReturn:
         """Say how it is done, since this version does not do it; see `Target.apply`."""
-        del plan_digest
+        del bundle, plan_digest, verify
         raise UsageError(
             f"this version renders and checks the manifests of {self._name!r} and does not apply them",
-            hint=f"kubectl apply -k {bundle / 'targets' / self._name}",
+            hint=f"`mlops-ci render --target {self._name}`, then `kubectl apply -k` on the folder targets/{self._name}",
         )
 
     def status(self) -> Status | None:

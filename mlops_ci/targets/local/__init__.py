@@ -22,7 +22,7 @@ from mlops_ci import digests
 from mlops_ci.errors import InputError, ServiceError, UsageError
 from mlops_ci.release import SERVICE_ENV, Release
 from mlops_ci.rendering import render_tree
-from mlops_ci.targets import Check, Status
+from mlops_ci.targets import Check, Status, Verify, nothing_to_verify
 from mlops_ci.targets.local import processes
 from mlops_ci.targets.local.process import Process, ask, last_words, read, runnable
 
@@ -57,6 +57,7 @@ class LocalTarget:
     """Runs one version at a time, on one port."""
 
     Options: ClassVar[type[msgspec.Struct]] = LocalOptions
+    applies: ClassVar[bool] = True
 
     def __init__(self, name: str, options: LocalOptions, *, state: Path) -> None:
         self._name = name
@@ -89,7 +90,7 @@ class LocalTarget:
             return Check(problems=[str(error)])
         return Check()
 
-    def apply(self, bundle: Path, *, plan_digest: str = "") -> str:
+    def apply(self, bundle: Path, *, plan_digest: str = "", verify: Verify = nothing_to_verify) -> str:
         """Stop what ran, start what was rendered, go back if that fails; see `Target.apply`."""
         place = bundle / "targets" / self._name / "process.yaml"
         if not place.is_file():
@@ -115,7 +116,7 @@ class LocalTarget:
             )
             if before:
                 processes.stop(before.handle, before.process.stop_timeout_s)
-            self._replace(running, argv)
+            self._replace(running, argv, verify)
         return process.url
 
     def status(self) -> Status | None:
@@ -144,11 +145,12 @@ class LocalTarget:
             shutil.rmtree(self._home / "releases", ignore_errors=True)
         return stopped
 
-    def _replace(self, running: _Running, argv: list[str]) -> None:
-        """Start *running*; if it does not become ready, start again what it replaces and say so."""
+    def _replace(self, running: _Running, argv: list[str], verify: Verify) -> None:
+        """Start *running*; if it does not become ready and right, start again what it replaces and say so."""
         try:
             running = self._start(running, argv)
             self._wait(running)
+            verify(running.process.url)
         except ServiceError as error:
             processes.stop(running.handle, running.process.stop_timeout_s)
             raise ServiceError(f"{error}; {self._go_back(running.replaces)}", hint=error.hint) from error

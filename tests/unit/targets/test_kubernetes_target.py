@@ -237,7 +237,7 @@ def test_what_cannot_be_meant_is_refused_with_the_options(options: dict[str, Any
 def test_it_does_not_pretend_to_deploy(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not apply them") as caught:
         target().apply(tmp_path)
-    assert caught.value.hint == f"kubectl apply -k {tmp_path / 'targets' / 'staging'}"
+    assert "kubectl apply -k" in caught.value.hint
 
 
 names = st.text(max_size=90)
