@@ -41,8 +41,15 @@ def command(
     project = show.project_of(ctx)
     found, record = find_version(project.ledger, project.config, version)
     into = output or project.checkout.root / "build" / f"{found.model}-{found.version}"
+    overrides = project.templates()
     bundle = render(
-        project, found, record.id, list(targets or project.config.targets), into=into, with_model=with_model
+        project,
+        found,
+        record.id,
+        list(targets or project.config.targets),
+        into=into,
+        overrides=overrides,
+        with_model=with_model,
     )
     if json_output:
         show.json({"folder": str(bundle.folder), "files": bundle.files, "plans": bundle.plans, "notes": bundle.notes})

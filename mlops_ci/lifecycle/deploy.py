@@ -57,7 +57,15 @@ def deploy(project: Project, target: str, *, version: str = "", into: Path) -> D
     project = project.ruled_by(ruling.config)
     settings = target_of(project.config, target)
     found, record = find_version(project.ledger, project.config, version)
-    bundle = render(project, found, record.id, [target], into=into, with_model=True)
+    bundle = render(
+        project,
+        found,
+        record.id,
+        [target],
+        into=into / "bundle",
+        overrides=ruling.templates(into / "templates"),
+        with_model=True,
+    )
     plan = bundle.plans[target]
     if not bundle.targets[target].applies:
         bundle.targets[target].apply(bundle.folder)

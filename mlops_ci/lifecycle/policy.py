@@ -8,6 +8,7 @@ tip of the default branch: nobody can weaken the rules in the change that they a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -18,7 +19,7 @@ from mlops_ci.entities import Policy
 from mlops_ci.errors import ServiceError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
-from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME
+from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES
 
 _RULING = ("store", "artifacts", "gates", "on_inconclusive", "registry", "targets")
 _TIP = "refs/mlops/policy/tip"
@@ -32,6 +33,19 @@ class DefaultBranch:
     sha: str
     config: Config
     allowed_signers: bytes
+    repository: Checkout | SideRepository
+
+    def templates(self, into: Path) -> Path | None:
+        """Write the templates that this branch overrides below *into* and return it; None if there are none."""
+        listed = _git(self.repository, ["ls-tree", "-r", "-z", self.sha, "--", f"{TEMPLATES.as_posix()}/"])
+        for entry in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+            about, _, path = entry.partition("\t")
+            mode, _, blob = about.split(" ")
+            if mode.startswith("100"):  # a file: no link, no submodule
+                place = into / Path(path).relative_to(TEMPLATES)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(_git(self.repository, ["cat-file", "blob", blob]))
+        return into if into.is_dir() else None
 
 
 def at_base(checkout: Checkout, base_sha: str, head: Config) -> tuple[Config, Policy]:
@@ -66,7 +80,7 @@ def at_default_branch(checkout: Checkout) -> DefaultBranch:
             hint="releases are ruled by the default branch: merge one there first",
         )
     config = configuration.parse(text, f"{CONFIG_NAME} at {name} ({sha[:7]})")
-    return DefaultBranch(name, sha, config, _read(repository, f"{sha}:{ALLOWED_SIGNERS}") or b"")
+    return DefaultBranch(name, sha, config, _read(repository, f"{sha}:{ALLOWED_SIGNERS}") or b"", repository)
 
 
 def as_it_was(checkout: Checkout, now: DefaultBranch, sha: str) -> DefaultBranch:
@@ -75,7 +89,7 @@ def as_it_was(checkout: Checkout, now: DefaultBranch, sha: str) -> DefaultBranch
     if text is None:
         return now
     config = configuration.parse(text, f"{CONFIG_NAME} at {sha[:7]}")
-    return DefaultBranch(now.name, sha, config, checkout.read_file(sha, ALLOWED_SIGNERS) or b"")
+    return DefaultBranch(now.name, sha, config, checkout.read_file(sha, ALLOWED_SIGNERS) or b"", checkout)
 
 
 def default_branch_of(checkout: Checkout) -> str:
@@ -113,6 +127,10 @@ def _ask_remote(checkout: Checkout) -> tuple[str, str]:
     if not sha:
         raise UsageError("the remote's default branch has no commit", hint="push it first")
     return name.removeprefix("refs/heads/"), sha
+
+
+def _git(repository: Checkout | SideRepository, args: list[str]) -> bytes:
+    return repository.run(args) if isinstance(repository, SideRepository) else git.run(args, cwd=repository.root)
 
 
 def _read(repository: Checkout | SideRepository, name: str) -> bytes | None:

@@ -120,8 +120,16 @@ def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> React
     registered = register(project, tag)
     version = registered.version
     notify(f"{version.model} {version.version} is registered, of commit {version.sha[:7]}")
-    ruled = project.ruled_by(policy.at_default_branch(project.checkout).config)
-    bundle = render(ruled, version, registered.record_id, list(ruled.config.targets), into=into / "rendered")
+    ruling = policy.at_default_branch(project.checkout)
+    ruled = project.ruled_by(ruling.config)
+    bundle = render(
+        ruled,
+        version,
+        registered.record_id,
+        list(ruled.config.targets),
+        into=into / "rendered",
+        overrides=ruling.templates(into / "templates"),
+    )
     deployed, waiting = [], []
     for name, target in bundle.targets.items():
         if not target.applies:

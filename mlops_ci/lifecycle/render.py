@@ -49,6 +49,7 @@ def render(
     names: Sequence[str],
     *,
     into: Path,
+    overrides: Path | None,
     with_model: bool = False,
 ) -> Bundle:
     """
@@ -60,6 +61,7 @@ def render(
         version_record: The id of its record.
         names: Keys of `targets:`.
         into: Files of ours that are there already are replaced; other files stay.
+        overrides: A folder with templates that replace ours.
         with_model: Fetch the model's files into `service/model`, verified.
 
     Raises:
@@ -68,7 +70,6 @@ def render(
         UsageError: *into* cannot be written.
     """
     release = _release(project, version, version_record)
-    overrides = project.templates()
     service = {**service_files(release, overrides), **image_files(release, overrides)}
     texts = {f"service/{path}": text for path, text in service.items()}
     opened, plans, notes = {}, {}, []

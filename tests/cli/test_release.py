@@ -218,3 +218,16 @@ def test_a_kubernetes_target_is_rendered_and_says_how_it_is_applied(trained: Wor
     said = trained.run("deploy", "cluster", expect=2)
     assert "kubectl apply -k" in said
     assert trained.run("deployments") == "nothing was deployed yet\n"
+
+
+def test_templates_of_a_deployment_are_those_of_the_default_branch(trained: Workplace, keys: dict[str, Path]) -> None:
+    trained.run("register", "churn@v1.0.0")
+    trained.commit({".mlops/templates/targets/local/notes.md.j2": "{{ release.model | comment }}\n"})
+    allow(trained, keys)
+    trained.run("deploy", "production", expect=4)
+    trained.commit({".mlops/templates/targets/local/notes.md.j2": "changed on a branch\n"}, branch="sneaky")
+    trained.run("deploy", "production", expect=4)
+    assert len(json.loads(trained.run("approvals", "--json"))) == 1
+    trained.push("HEAD:main")
+    trained.run("deploy", "production", expect=4)
+    assert len(json.loads(trained.run("approvals", "--json"))) == 2
