@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -165,8 +164,3 @@ def test_a_version_that_is_not_there(project: Workplace) -> None:
 
 def test_outside_ci_the_ci_command_says_so(project: Workplace) -> None:
     assert "no CI that mlops-ci knows" in project.run("ci", expect=2)
-
-
-def taken_port() -> tuple[socket.socket, int]:
-    server = socket.create_server(("127.0.0.1", 0))
-    return server, server.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -231,3 +232,16 @@ def test_templates_of_a_deployment_are_those_of_the_default_branch(trained: Work
     trained.push("HEAD:main")
     trained.run("deploy", "production", expect=4)
     assert len(json.loads(trained.run("approvals", "--json"))) == 2
+
+
+def test_a_port_that_is_taken_is_named(trained: Workplace) -> None:
+    trained.run("register", "churn@v1.0.0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        trained.commit({"mlops.yaml": CONFIG + TARGETS.replace("39001", str(port))})
+        trained.push()
+        said = trained.run("deploy", "staging", expect=3)
+    assert f"port {port} is taken by" in said
+    assert "targets.staging.port" in said
+    (failed,) = json.loads(trained.run("deployments", "--json"))
+    assert failed["deployment"]["status"] == "failed"
