@@ -24,4 +24,5 @@ def command(ctx: click.Context, name: str, example: bool, ports: tuple[int, int]
     root = Path.cwd()
     for path in start_project(root, name=name, example=example, ports=ports):
         click.echo(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
-    show.notifier(ctx)("next: commit these, push, and `mlops-ci run`")
+    needed = "`pip install -r requirements.txt`, " if example else ""
+    show.notifier(ctx)(f"next: {needed}commit these, push, and `mlops-ci run`")

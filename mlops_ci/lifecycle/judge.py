@@ -44,8 +44,9 @@ def judge(project: Project, *, base: str = "") -> Judgement:
     base = (project.event.base_sha if project.event else "") or base
     base_sha = project.checkout.commit(base).sha if base else ""
     ruling, source = _ruling(project, base_sha)
-    candidate = candidate_of(project)
-    return _judge(project.ruled_by(ruling), candidate, source, base_sha)
+    # The candidate too is looked up where the base says: a branch could bring a store of its own, with better runs.
+    ruled = project.ruled_by(ruling)
+    return _judge(ruled, candidate_of(ruled), source, base_sha)
 
 
 def candidate_of(project: Project) -> RecordedRun:

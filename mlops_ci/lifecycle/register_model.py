@@ -133,7 +133,7 @@ def _model_of(found: RecordedRun) -> Model:
 
 
 def _verdict_of(project: Project, found: RecordedRun) -> Record | None:
-    """The newest verdict on the run; a failed one refuses."""
+    """The newest verdict on the run that was not given by a laptop's own rules; if the newest of all failed, refuse."""
     verdicts = [record for record in project.ledger.find(f"run/{found.run.run_id}") if record.kind == "verdict"]
     if not verdicts:
         return None
@@ -141,7 +141,8 @@ def _verdict_of(project: Project, found: RecordedRun) -> Record | None:
     if report.verdict == "fail":
         failed = next((result.reason for result in report.results if result.verdict == "fail"), "")
         raise Refused(f"run {found.run.run_id} failed its gates: {failed}", hint="register a commit whose run passes")
-    return verdicts[-1]
+    shared = [record for record in verdicts if record.read(GateReport).policy.origin != "local"]
+    return shared[-1] if shared else None
 
 
 def _tagger(project: Project, tag: str) -> list[str]:

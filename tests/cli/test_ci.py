@@ -159,3 +159,12 @@ def test_the_training_does_not_see_the_workflows_token(runner: Runner) -> None:
     job = push(runner)
     (run,) = json.loads(job.place.run("runs", "--json"))
     assert run["entity"]["tags"]["seen"] == "none"
+
+
+def test_a_pull_request_cannot_bring_a_store_with_better_runs(runner: Runner) -> None:
+    push(runner)
+    own = CONFIG + "store: sqlite:///runs.db\n"
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}', "mlops.yaml": own}, expect=1)
+    assert job.outputs["verdict"] == "fail"
+    assert "store" in job.summary
+    assert not (job.place.root / "runs.db").exists()
