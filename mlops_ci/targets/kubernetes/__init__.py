@@ -30,33 +30,43 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 class Autoscale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Between how many pods, and at which share of the requested CPU another one is added."""
 
-    min: _Positive = 2
-    max: _Positive = 6
-    cpu_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 70
+    min: Annotated[int, msgspec.Meta(ge=1, description="The fewest pods.")] = 2
+    max: Annotated[int, msgspec.Meta(ge=1, description="The most pods.")] = 6
+    cpu_percent: Annotated[
+        int, msgspec.Meta(ge=1, le=100, description="Of the requested CPU; above it a pod is added.")
+    ] = 70
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one pod is given, and held to."""
 
-    cpu: Annotated[str, msgspec.Meta(pattern=_CPU)] = "500m"
-    memory: Annotated[str, msgspec.Meta(pattern=_MEMORY)] = "512Mi"
+    cpu: Annotated[str, msgspec.Meta(pattern=_CPU, description="Cores, or thousandths: 2, 0.5, 500m.")] = "500m"
+    memory: Annotated[str, msgspec.Meta(pattern=_MEMORY, description="Bytes, with a unit: 512Mi, 2Gi.")] = "512Mi"
 
 
 class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    What varies between clusters.
+    """What varies between clusters."""
 
-    *kubernetes* is the cluster's version; *namespace* is `<project>-<target>` unless given; *replicas* is a
-    number of pods or the bounds of the autoscaler; *port* is the Service's; *env* must hold no secrets.
-    """
-
-    kubernetes: Annotated[str, msgspec.Meta(pattern=r"^1\.[0-9]{1,3}$")] = "1.31"
-    namespace: Annotated[str, msgspec.Meta(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")] = ""
-    replicas: _Positive | Autoscale = Autoscale()
-    resources: Resources = Resources()
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 80
-    env: dict[str, str] = {}
-    start_timeout_s: Annotated[int, msgspec.Meta(ge=10)] = 120
+    kubernetes: Annotated[
+        str, msgspec.Meta(pattern=r"^1\.[0-9]{1,3}$", description="The cluster's version, in quotes.")
+    ] = "1.31"
+    namespace: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=63,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+            description="Where it goes. Default: `<project>-<target>`.",
+        ),
+    ] = ""
+    replicas: Annotated[
+        _Positive | Autoscale, msgspec.Meta(description="A number of pods, or the bounds of the autoscaler.")
+    ] = Autoscale()
+    resources: Annotated[Resources, msgspec.Meta(description="What one pod is given, and held to.")] = Resources()
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="The Service's port.")] = 80
+    env: Annotated[dict[str, str], msgspec.Meta(description="Environment variables; no secrets.")] = {}
+    start_timeout_s: Annotated[
+        int, msgspec.Meta(ge=10, description="Seconds before a pod that has not started is restarted.")
+    ] = 120
 
     def __post_init__(self) -> None:
         # A ValueError, so that whoever reads the configuration can say where it stands.

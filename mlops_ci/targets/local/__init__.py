@@ -32,13 +32,21 @@ _FOLDERS = {"BENTOML_HOME": "bentoml", "PROMETHEUS_MULTIPROC_DIR": "prometheus"}
 
 
 class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*host* is an address of this machine; *python* the interpreter that has bentoml, "" for the one that deploys."""
+    """A process of this machine."""
 
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
-    host: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f.:]+$")] = "127.0.0.1"
-    python: str = ""
-    start_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
-    stop_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="Where the service listens.")]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f.:]+$", description="An address of this machine.")] = (
+        "127.0.0.1"
+    )
+    python: Annotated[
+        str, msgspec.Meta(description="The interpreter that has bentoml. Default: the one that deploys.")
+    ] = ""
+    start_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="Seconds before a start that has not answered has failed.")
+    ] = 60.0
+    stop_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="Seconds to finish requests before the process is killed.")
+    ] = 10.0
 
 
 class _Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,128 @@
+"""The console blocks of the README, typed by somebody who does what the comments say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Workplace
+from tests.docs.pages import README, blocks, commands, section
+from tests.integration.served_model import free_port
+from tests.processes import processes_of
+from tests.repositories import clone, commit, git, make_remote
+
+PRELUDE = """\
+from sklearn.linear_model import LogisticRegression
+import numpy as np
+
+X, y = np.arange(20.0).reshape(-1, 2), np.array([0, 1] * 5)
+model = LogisticRegression()
+
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Workplace:
+    """A clone of a remote that has nothing yet."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    env = {**os.environ, "PATH": path, "MLOPS_STATE_HOME": str(tmp_path / "state"), "NO_COLOR": "1"}
+    return Workplace(clone(make_remote(tmp_path), tmp_path / "work"), env)
+
+
+def type_in(place: Workplace, line: str, *, expect: int = 0) -> str:
+    """Type *line* into a shell; what it printed."""
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=place.root, env=place.env, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == expect, f"{line} ended with {done.returncode}:\n{said}"
+    return said
+
+
+def test_in_your_repository(repository: Workplace) -> None:
+    """Installed commands, the smallest mlops.yaml, the workflow and the logging code, all as README has them."""
+    smallest, workflow = blocks(section(README, "In your repository"), "yaml")
+    (logging,) = blocks(section(README, "Logging from training code"), "python")
+    (repository.root / "train.py").write_text(PRELUDE + logging, "utf-8")
+    said = ""
+    for line, _ in commands(section(README, "In your repository")):
+        if line.startswith("pip install"):
+            continue  # tests/packaging installs it, test_pages.py looks at the extras
+        said = type_in(repository, line)
+        if line == "mlops-ci init":
+            written = (repository.root / ".github/workflows/mlops.yml").read_text("utf-8")
+            (repository.root / "mlops.yaml").write_text(smallest, "utf-8")
+    assert "churn: ready to merge" in said
+    assert meaning(workflow) == meaning(written)
+
+
+def meaning(workflow: str) -> dict[str, object]:
+    """What a workflow does: when, with which rights, by which major version of each action."""
+    read = yaml.safe_load(re.sub(r"@[0-9a-f]{40} # v(\d+)\S*", r"@v\1", workflow))
+    # YAML 1.1, which PyYAML reads, takes `on` for a boolean.
+    jobs = {name: {key: job[key] for key in job if key != "name"} for name, job in read["jobs"].items()}
+    return {"on": read[True], "jobs": jobs}
+
+
+def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
+    """From a first run to production and back to the data; nothing runs afterwards."""
+    begin = next(code for code in re.findall(r"`(mlops-ci init [^`]+)`", section(README, "The loop by hand")))
+    type_in(repository, f"{begin} --ports {free_port()} {free_port()}")
+    allow(repository, approver)
+    does: dict[str, Callable[[], object]] = {
+        "change params.yaml, commit": lambda: improve(repository),
+        "after the merge; push it": lambda: git(repository.root, "push", "origin", "main", "cancer@v1.0.0"),
+        "and staging: both are processes of this machine": lambda: repository.run("deployments", "stop", "staging"),
+    }
+    said: dict[str, str] = {}
+    try:
+        for line, comment in commands(section(README, "The loop by hand")):
+            if "after the merge" in comment:
+                type_in(repository, "git switch main && git merge --no-ff -m 'Merge better' better")
+            expected = re.search(r"exit code (\d)", comment)
+            typed = filled_in(line, repository, approver)
+            said[line] = type_in(repository, typed, expect=int(expected.group(1)) if expected else 0)
+            does.pop(comment, lambda: None)()
+    finally:
+        for target in ("staging", "production"):
+            repository.run("deployments", "stop", target)
+    assert not does, "the README no longer says what this test does"
+    assert "0 could not be verified" in said["mlops-ci explain production"]
+    assert "cancer: ready to merge" in (repository.root.parent / "comment.md").read_text("utf-8")
+    assert not processes_of(repository.root.parent)
+
+
+def improve(repository: Workplace) -> None:
+    """The change of the branch."""
+    params = yaml.safe_load((repository.root / "params.yaml").read_text("utf-8"))
+    commit(repository.root, {"params.yaml": yaml.safe_dump({**params, "C": 1.0})})
+
+
+def filled_in(line: str, repository: Workplace, key: Path) -> str:
+    """*line* with the digest and the key that README can only give examples of."""
+    if not line.startswith("mlops-ci approve "):
+        return line
+    asked = json.loads(repository.run("approvals", "--json"))[0]["request"]["plan_digest"].removeprefix("sha256:")
+    return re.sub(r"approve \w+ --key \S+", f"approve {asked[:12]} --key {key}", line)
+
+
+@pytest.fixture
+def approver(tmp_path: Path) -> Path:
+    """The key of a second person."""
+    key = tmp_path / "approver"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    return key
+
+
+def allow(repository: Workplace, key: Path) -> None:
+    """List *key* where README says that it has to be."""
+    with (repository.root / ".mlops/allowed_signers").open("a", encoding="utf-8") as file:
+        file.write(f'approver@example.com namespaces="mlops-ci" {key.with_suffix(".pub").read_text("utf-8")}')
