@@ -290,12 +290,12 @@ class Smoke(_Noun, frozen=True, kw_only=True):
 
 
 class Deployment(_Noun, frozen=True, kw_only=True):
-    """What was put where. *previous* is the record id of the deployment that it replaced."""
+    """What was put where, or taken away. *previous* is the record id of the deployment that it replaced or stopped."""
 
     plan: Plan
     plan_digest: str
     policy_sha: str
-    status: Literal["live", "failed"]
+    status: Literal["live", "failed", "stopped"]
     url: str = ""
     started: str = ""
     duration_s: float = 0.0

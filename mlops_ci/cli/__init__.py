@@ -60,7 +60,7 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from mlops_ci.providers import suggestion
 
-            ctx.fail(f"no command {args[0]!r}; {suggestion(args[0], COMMANDS)}")
+            ctx.fail(f"no command {args[0]!r}; {suggestion(args[0], COMMANDS).replace('Known', 'known')}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

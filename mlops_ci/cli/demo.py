@@ -19,7 +19,7 @@ import click
 from mlops_ci.cli import show
 
 _MARKER = ".mlops-ci-demo"
-_ENGINEER, _APPROVER = "ml-engineer@example.com", "release-approver@example.com"
+_ENGINEER, _APPROVER = "engineer@example.com", "approver@example.com"
 
 
 @click.command()
@@ -68,7 +68,10 @@ class _Demo:
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
             "MLOPS_STATE_HOME": str(folder / "state"),
             "GIT_CONFIG_NOSYSTEM": "1",
+            "COLUMNS": str(shutil.get_terminal_size().columns),
         }
+        if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+            self._env["FORCE_COLOR"] = "1"
         self._here = folder
         self._person = _ENGINEER
 
@@ -95,7 +98,7 @@ class _Demo:
 
     def improve(self) -> None:
         """A branch that makes the model better."""
-        self.title("3. A branch that makes the model better (in a fresh clone, as every step from here)")
+        self.title("3. A branch that makes the model better (from here, each step in a fresh clone)")
         self.branch("better", "C: 0.01 ", "C: 1.0 ", "Regularize less")
         self.run("mlops-ci run --json > ../run.json", "mlops-ci --quiet gate --base origin/main", "mlops-ci report")
         self.run("mlops-ci report -o ../comment.md", "mlops-ci report -o ../comment.html")
@@ -161,13 +164,14 @@ class _Demo:
         self.run(f"git switch --quiet -c {name}")
         path = self._here / "params.yaml"
         path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-        self.run("git diff -U0 params.yaml", f"git commit --quiet -am '{message}'", f"git push --quiet origin {name}")
+        self.run("git diff -U0 params.yaml", only=("-C", "+C"))
+        self.run(f"git commit --quiet -am '{message}'", f"git push --quiet origin {name}")
 
     def clone(self, name: str, *, person: str = _ENGINEER) -> None:
         """Clone the remote to *name* and go there, as *person*."""
         self._here = self.folder
         self._person = person
-        self.run(f"git clone --quiet origin.git {name}", f"cd {name}", quietly="warning: You appear to have cloned")
+        self.run(f"git clone --quiet origin.git {name}", f"cd {name}")
         self._here = self.folder / name
 
     def predict(self, port: int) -> None:
@@ -182,15 +186,18 @@ class _Demo:
         records = json.loads((self._here / "tests/request.json").read_bytes())["records"]
         click.echo(json.dumps(predict(url.removesuffix("/predict"), records)[1]))
 
-    def run(self, *commands: str, expect: int = 0, quietly: str = "") -> None:
-        """Show each command, run it, show what came out; stop the demo if its exit code is not *expect*."""
+    def run(self, *commands: str, expect: int = 0, only: tuple[str, ...] = ("",)) -> None:
+        """
+        Show each command, run it, show what came out; stop the demo if its exit code is not *expect*.
+
+        Of what came out, only lines that begin with one of *only* are shown.
+        """
         for line in commands:
             click.secho(f"$ {line}", bold=True)
             if line.startswith("cd "):
                 continue
             done = self._run(line)
-            out = "".join(row + "\n" for row in done.stdout.splitlines() if not (quietly and row.startswith(quietly)))
-            click.echo(out, nl=False)
+            click.echo("".join(row + "\n" for row in done.stdout.splitlines() if row.startswith(only)), nl=False)
             if done.returncode != expect:
                 raise click.ClickException(f"`{line}` ended with {done.returncode}, and {expect} was expected")
             if expect:

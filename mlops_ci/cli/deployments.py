@@ -51,7 +51,7 @@ def command(ctx: click.Context, json_output: bool) -> None:
 @show.exits
 def stop(ctx: click.Context, target: str) -> None:
     """End what runs on TARGET, if it was deployed from here."""
-    from mlops_ci.lifecycle.render import open_target
+    from mlops_ci.lifecycle.deploy import stop as stop_target
 
-    stopped = open_target(show.project_of(ctx).config, target).remove()
+    stopped = stop_target(show.project_of(ctx), target)
     click.echo(f"{target} is stopped" if stopped else f"nothing of ours runs on {target}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # A person compares the first digits; --json has all of them.
 _HEX = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
+_WIDE = 130
 _FRACTION = re.compile(r"(T\d\d:\d\d:\d\d)\.\d+Z")
 _MARKS = {
     "verified": ("✓", "green"),
@@ -49,23 +50,22 @@ def _tell(story: Explanation) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    wide = show.console().width >= _WIDE
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
-    for style in ("bold", "", "", "", "dim"):
+    for style in ("bold", "", "", "", *(["dim"] if wide else [])):
         drawn.add_column(style=style or None, overflow="fold")
     section = ""
     for fact in story.facts:
         if section and fact.section != section:
             drawn.add_section()
-        mark, style = _MARKS[fact.check]
-        drawn.add_row(
-            Text(fact.section if fact.section != section else ""),
-            Text(mark, style),
-            Text(fact.name),
-            Text(_short(fact.value)),
-            Text(fact.how),
-        )
+        mark = Text(*_MARKS[fact.check])
+        heading = Text(fact.section if fact.section != section else "")
+        value = Text(_short(fact.value))
+        if not wide and fact.check in {"wrong", "unverified"}:
+            value.append(f"\n{fact.how}", style="dim")
+        drawn.add_row(heading, mark, Text(fact.name), value, *([Text(_short(fact.how))] if wide else []))
         section = fact.section
-    show.console().print(drawn)
+    show.draw(drawn)
     click.echo(_summary(story.facts))
 
 
@@ -76,4 +76,5 @@ def _short(value: str) -> str:
 def _summary(facts: list[Fact]) -> str:
     count = {check: sum(fact.check == check for fact in facts) for check in _MARKS}
     verdict = f"{count['wrong']} WRONG" if count["wrong"] else "nothing is wrong"
-    return f"{count['verified']} verified, {count['unverified']} could not be verified here, {verdict}"
+    unsure = f"{count['unverified']} could not be verified here, " if count["unverified"] else ""
+    return f"{count['verified']} verified, {unsure}{verdict}"

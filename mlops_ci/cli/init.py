@@ -25,4 +25,6 @@ def command(ctx: click.Context, name: str, example: bool, ports: tuple[int, int]
     for path in start_project(root, name=name, example=example, ports=ports):
         click.echo(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
     needed = "`pip install -r requirements.txt`, " if example else ""
+    if not example and not (root / "train.py").exists() and not (root / "src/train.py").exists():
+        show.notifier(ctx)("there is no train.py: name your training command in mlops.yaml, `run: command:`")
     show.notifier(ctx)(f"next: {needed}commit these, push, and `mlops-ci run`")

@@ -57,8 +57,10 @@ def command(
     for note in bundle.notes:
         show.notifier(ctx)(note)
     where = Path(os.path.relpath(into))
-    for path in bundle.files:
-        click.echo(where / path)
+    folders = ["service", *(f"targets/{name}" for name in bundle.plans)]
+    for folder in folders:
+        count = sum(path.startswith(f"{folder}/") for path in bundle.files)
+        click.echo(f"{where / folder}: {count} file{'s'[: count != 1]}")
     for name in bundle.plans:
         if not any(note.startswith(f"{name}: ") for note in bundle.notes):
             click.echo(f"{name}: everything was checked, and nothing is wrong")

@@ -29,7 +29,8 @@ def command(ctx: click.Context, form: str | None, output: Path | None) -> None:
     from mlops_ci.lifecycle.judge import newest_report
 
     chosen = form or _form_of(output)
-    report = newest_report(show.project_of(ctx))
+    project = show.project_of(ctx)
+    report = newest_report(project)
     if chosen == "terminal":
         reports.terminal(report, show.console())
         return
@@ -44,6 +45,8 @@ def command(ctx: click.Context, form: str | None, output: Path | None) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
     show.notifier(ctx)(f"wrote {output}")
+    if project.checkout.is_untracked(output):
+        show.notifier(ctx)(f"note: git does not ignore {output}; while it is there, a run counts as one with changes")
 
 
 def _form_of(output: Path | None) -> str:

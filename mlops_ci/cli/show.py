@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from mlops_ci.lifecycle.project import Project
 
@@ -57,7 +58,20 @@ def console(*, width: int | None = None) -> Console:
     from rich.console import Console
 
     found = Console(highlight=False, width=width)
-    return found if found.is_terminal or width else Console(highlight=False, width=140)
+    told = width or os.environ.get("COLUMNS")
+    return found if found.is_terminal or told else Console(highlight=False, width=140)
+
+
+def draw(renderable: RenderableType) -> None:
+    """Print a table or the like; without colours, no line ends in blanks."""
+    screen = console()
+    if screen.is_terminal or screen.color_system:
+        screen.print(renderable)
+        return
+    with screen.capture() as captured:
+        screen.print(renderable)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
@@ -76,7 +90,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) 
     for line in lines:
         # Text, not markup: a branch may be called "[red]".
         drawn.add_row(*(Text(cell) for cell in line))
-    console().print(drawn)
+    draw(drawn)
 
 
 def ago(time: str) -> str:

@@ -193,6 +193,13 @@ class Checkout:
                 whole.update(entry + (path.read_bytes() if path.is_file() else b""))
         return f"sha256:{whole.hexdigest()}"
 
+    def is_untracked(self, path: Path) -> bool:
+        """Whether the file at *path* is in the work tree, and git neither tracks nor ignores it."""
+        if not path.resolve().is_relative_to(self.root):
+            return False
+        listed = run(["ls-files", "--others", "--exclude-standard", "-z", "--", path.resolve()], cwd=self.root)
+        return bool(listed)
+
     def ancestors(self, revision: str, *, limit: int) -> list[Commit]:
         """*revision* and its ancestors, nearest first, as far as this clone knows them; at most *limit*."""
         lines = text(["log", f"-{limit}", "--format=%H %T", revision, "--"], cwd=self.root).splitlines()

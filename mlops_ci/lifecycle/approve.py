@@ -8,10 +8,11 @@ allows. It is checked when it is given and again when the plan is applied, again
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from mlops_ci import records, signatures
 from mlops_ci.config import ApprovalRule
@@ -84,7 +85,7 @@ def decide(project: Project, prefix: str, *, key: Path, reject: str = "") -> tup
     """
     ruling = policy.at_default_branch(project.checkout)
     project = project.ruled_by(ruling.config)
-    _, asked = _find_request(project, prefix)
+    asked = _find_request(project, prefix)
     rule = _rule(ruling, asked.plan.target)
     payload = _payload(asked, reject=reject)
     signature = signatures.sign(payload, key)
@@ -158,32 +159,47 @@ def check(
     return decision
 
 
-def requests(project: Project, target: str = "") -> list[Record]:
-    """The requests for *target* (or all targets that are configured), oldest first."""
-    targets = [target] if target else list(project.config.targets)
-    found = project.ledger.find(*(f"target/{name}" for name in targets)) if targets else []
-    return [record for record in found if record.kind == "request"]
+@dataclass(frozen=True)
+class Asked:
+    """A request, and what became of it."""
+
+    record: Record
+    request: ApprovalRequest
+    state: Literal["open", "expired", "deployed"]
 
 
-def _find_request(project: Project, prefix: str) -> tuple[Record, ApprovalRequest]:
+def requests(project: Project) -> list[Asked]:
+    """The requests for the targets that are configured, oldest first. Raises `ServiceError` as the ledger does."""
+    keys = [f"target/{name}" for name in project.config.targets]
+    found = project.ledger.find(*keys) if keys else []
+    live = {
+        record.body["plan_digest"]
+        for record in found
+        if record.kind == "deployment" and record.body["status"] == "live"
+    }
+    asked = [(record, record.read(ApprovalRequest)) for record in found if record.kind == "request"]
+    return [Asked(record, request, _state(request, live)) for record, request in asked]
+
+
+def _find_request(project: Project, prefix: str) -> ApprovalRequest:
     wanted = prefix.removeprefix("sha256:").lower()
     if len(wanted) < SHORTEST_PREFIX:
         raise NotFound(f"{prefix!r} is too short", hint=f"give at least {SHORTEST_PREFIX} digits of the plan's digest")
     by_plan = {
-        record.body["plan_digest"]: record
-        for record in requests(project)
-        if record.body["plan_digest"].removeprefix("sha256:").startswith(wanted)
+        asked.request.plan_digest: asked
+        for asked in requests(project)
+        if asked.request.plan_digest.removeprefix("sha256:").startswith(wanted)
     }
     if len(by_plan) != 1:
         what = "no request" if not by_plan else f"{len(by_plan)} requests"
         raise NotFound(f"{what} for a plan {prefix}", hint="`mlops-ci approvals` lists what is asked for")
-    (record,) = by_plan.values()
-    asked = record.read(ApprovalRequest)
+    (found,) = by_plan.values()
+    asked = found.request
     if _expired(asked):
         raise Refused(
             f"the request for plan {wanted[:12]} expired at {asked.expires}", hint="`mlops-ci deploy` asks again"
         )
-    return record, asked
+    return asked
 
 
 def _rule(ruling: DefaultBranch, target: str) -> ApprovalRule:
@@ -225,6 +241,12 @@ def _read_payload(payload: str) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+
+
+def _state(request: ApprovalRequest, live: Container[str]) -> Literal["open", "expired", "deployed"]:
+    if request.plan_digest in live:
+        return "deployed"
+    return "expired" if _expired(request) else "open"
 
 
 def _expired(asked: ApprovalRequest) -> bool:

@@ -11,6 +11,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mlops_ci.lifecycle import approve, policy
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.render import Bundle, render, target_of
+from mlops_ci.lifecycle.render import Bundle, open_target, render, target_of
 from mlops_ci.records import Record
 
 _SMOKE_TIMEOUT_S = 30
@@ -70,7 +71,7 @@ def deploy(project: Project, target: str, *, version: str = "", into: Path) -> D
     if not bundle.targets[target].applies:
         bundle.targets[target].apply(bundle.folder)
     history = deployments(project, target)
-    previous = next((old for old in reversed(history) if old.body["status"] == "live"), None)
+    previous = _serving(history)
     running = _running(bundle, target, plan, previous)
     if running is not None:
         return running
@@ -90,9 +91,30 @@ def deployments(project: Project, target: str) -> list[Record]:
 
 
 def current(project: Project, target: str) -> Record | None:
-    """The deployment that serves *target* according to the ledger."""
-    live = [record for record in deployments(project, target) if record.body["status"] == "live"]
-    return live[-1] if live else None
+    """The deployment that serves *target* according to the ledger; None before the first, and after a stop."""
+    return _serving(deployments(project, target))
+
+
+def stop(project: Project, target: str) -> bool:
+    """
+    End what runs on *target*, if it was deployed from this machine, and record that; False if nothing did.
+
+    Raises:
+        NotFound: There is no such target.
+        ServiceError: The ledger did not answer.
+    """
+    if not open_target(project.config, target).remove():
+        return False
+    record = current(project, target)
+    if record is not None:
+        stopped = records.replace(record.read(Deployment), status="stopped", previous=record.id, started=records.now())
+        project.ledger.append([records.new(stopped, author=project.author)])
+    return True
+
+
+def _serving(history: Sequence[Record]) -> Record | None:
+    ended = [record for record in history if record.body["status"] != "failed"]
+    return ended[-1] if ended and ended[-1].body["status"] == "live" else None
 
 
 def _running(bundle: Bundle, target: str, plan: Plan, previous: Record | None) -> Deployed | None:
@@ -136,20 +158,21 @@ def _approved(
     stand = approve.standing(project, plan, ruling, people=version.people)
     if stand.request is not None and stand.reached(rule.required):
         return [record.id for record in stand.counted], stand.request.id
-    request = stand.request or approve.request(
-        project,
-        plan,
-        rule,
-        people=git.unique([project.author.email, project.author.name, *version.people]),
-        policy_sha=ruling.sha,
-        replaces=previous.id if previous else "",
-    )
+    if stand.request is None:
+        approve.request(
+            project,
+            plan,
+            rule,
+            people=git.unique([project.author.email, project.author.name, *version.people]),
+            policy_sha=ruling.sha,
+            replaces=previous.id if previous else "",
+        )
     digest = records.digest(plan).removeprefix("sha256:")[:12]
-    why = [f"{len(stand.counted)} of {rule.required}", *([stand.rejected] if stand.rejected else []), *stand.discounted]
+    why = [f"{len(stand.counted) or 'none'}", *([stand.rejected] if stand.rejected else []), *stand.discounted]
     raise Refused(
         f"{plan.model} {plan.version} on {plan.target} needs {rule.required} approval{'s'[: rule.required > 1]}"
         f" and has {'; '.join(why)}",
-        hint=f"asked for as request {request.id[:12]}: `mlops-ci approve {digest} --key …`, then deploy again",
+        hint=f"it is asked for: `mlops-ci approve {digest} --key …`, then deploy again",
     )
 
 

@@ -147,10 +147,10 @@ def _reasons(report: GateReport) -> list[str]:
     """Why, for whatever did not pass; without a baseline the headline has said it."""
     told = [result for result in report.results if result.verdict in {"fail", "inconclusive"}]
     lines = [
-        f"- {_sign(result.verdict, warn=result.warn_only)} {reason(result.metric, result.reason)}" for result in told
+        f"{_sign(result.verdict, warn=result.warn_only)} {reason(result.metric, result.reason)}" for result in told
     ]
-    more = [f"- and {len(lines) - _MOST_REASONS:,} more"] if len(lines) > _MOST_REASONS else []
-    return ["\n".join([*lines[:_MOST_REASONS], *more])] if lines else []
+    more = [f"and {len(lines) - _MOST_REASONS:,} more"] if len(lines) > _MOST_REASONS else []
+    return [*lines[:_MOST_REASONS], *more]
 
 
 def _sign(verdict: str, *, warn: bool) -> str:

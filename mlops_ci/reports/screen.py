@@ -21,20 +21,22 @@ _LABELS = {
     "not evaluated": ("… no baseline", "cyan"),
 }
 _MOST = 20
+_NARROW = 100
 
 
 def terminal(report: GateReport, console: Console) -> None:
     """Print *report* on *console*, which decides about colours and width."""
-    for part in _parts(report):
+    # The SHA stands below, too: a narrow terminal has a better use for its columns.
+    for part in _parts(report, narrow=console.width < _NARROW):
         console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
 
 
-def _parts(report: GateReport) -> Iterator[RenderableType]:
+def _parts(report: GateReport, *, narrow: bool) -> Iterator[RenderableType]:
     yield _headline(report)
     rows = words.rows(report)
     if rows:
         compared = report.baseline is not None
-        yield _grid([*_header(report), "gate", ""], [_row(row, compared=compared) for row in rows])
+        yield _grid([*_header(report, narrow=narrow), "gate", ""], [_row(row, compared=compared) for row in rows])
     for result in report.results:
         if result.verdict in {"fail", "inconclusive"}:
             state = "warning" if result.warn_only else result.verdict
@@ -43,7 +45,7 @@ def _parts(report: GateReport) -> Iterator[RenderableType]:
     if edits := words.edits(report):
         yield f"! {sentence(edits)}"
     yield from (f"note: {sentence(note)}" for note in report.notes[:_MOST])
-    yield _sources(report)
+    yield from _sources(report)
 
 
 def _headline(report: GateReport) -> RenderableType:
@@ -55,12 +57,12 @@ def _headline(report: GateReport) -> RenderableType:
     )
 
 
-def _header(report: GateReport) -> list[str]:
+def _header(report: GateReport, *, narrow: bool) -> list[str]:
     if report.baseline is None:
         return ["metric", "this run"]
     return [
         "metric",
-        f"{visible(report.baseline.branch)} {words.short(report.baseline.sha)}".strip(),
+        "baseline" if narrow else f"{visible(report.baseline.branch)} {words.short(report.baseline.sha)}".strip(),
         "this run",
         "change",
     ]
@@ -116,14 +118,14 @@ def _fact(value: object) -> str:
     return _value(str(value)[:19] if str(value).startswith("sha256:") else value)
 
 
-def _sources(report: GateReport) -> str:
+def _sources(report: GateReport) -> Iterator[str]:
     """Which runs were compared, and by whose rules."""
-    said = [f"this run {visible(report.candidate.run_id)} at {words.short(report.candidate.sha)}"]
+    yield f"this run  {visible(report.candidate.run_id)} at {words.short(report.candidate.sha)}"
     if report.baseline is not None:
         far = words.age(report)
         where = f"{words.short(report.baseline.sha)}{f' ({far})' if far else ''}"
-        said.append(f"baseline {visible(report.baseline.run_id)} at {where}")
-    return "; ".join([*said, words.policy(report)])
+        yield f"baseline  {visible(report.baseline.run_id)} at {where}"
+    yield f"policy    {words.policy(report)}"
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> RenderableType:
