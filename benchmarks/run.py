@@ -93,7 +93,7 @@ def gate_and_report(folder: Path) -> None:
         subprocess.run(["git", "add", "."], cwd=work, check=True)
         subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", message], cwd=work, check=True)
         subprocess.run(["git", "push", "-q", "origin", "HEAD:main"], cwd=work, check=True)
-        once(Contender("", [MLOPS, "-q", "run", "--", sys.executable, "log.py"], work, environment()))
+        once(Contender("", [MLOPS, "-q", "run"], work, environment()))
     line = f"{MLOPS} gate > gate.out; {MLOPS} report -o report.md"
     both = Contender("gate and report", ["sh", "-c", line], work, environment())
     one = Contender("gate", [MLOPS, "gate"], work, environment())

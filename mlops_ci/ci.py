@@ -70,6 +70,8 @@ def _github(env: Mapping[str, str]) -> Event:
         kind = "tag"
     elif name == "push":
         kind = "push"
+    if kind == "pull_request" and not _get(pull, "base", "sha"):
+        raise UsageError("the event's payload does not say what the pull request is to be merged into")
     branch = _get(pull, "head", "ref") or reference.removeprefix("refs/heads/")
     return Event(
         kind=kind,
@@ -89,12 +91,13 @@ def _github(env: Mapping[str, str]) -> Event:
 def _github_run(env: Mapping[str, str], payload: Mapping[str, Any]) -> CiRun:
     server = env.get("GITHUB_SERVER_URL", "https://github.com")
     run_id = env.get("GITHUB_RUN_ID", "")
+    attempt = env.get("GITHUB_RUN_ATTEMPT", "")
     number = (payload.get("pull_request") or {}).get("number")
     return CiRun(
         provider="github",
         run_url=f"{server}/{env.get('GITHUB_REPOSITORY', '')}/actions/runs/{run_id}" if run_id else "",
         run_id=run_id,
-        attempt=int(env.get("GITHUB_RUN_ATTEMPT") or 1),
+        attempt=int(attempt) if attempt.isdecimal() else 1,
         job=env.get("GITHUB_JOB", ""),
         cell=env.get("MLOPS_MATRIX_CELL", ""),
         event=env.get("GITHUB_EVENT_NAME", ""),

@@ -131,6 +131,8 @@ class Run(_Noun, frozen=True, kw_only=True):
     ci: CiRun | None = None
     command: list[str] = []
     exit_code: int | None = None
+    improvised: bool = False
+    """The command is not the one that the configuration names: such a run is no baseline and no version."""
     params: dict[str, Scalar] = {}
     metrics: dict[str, Metric] = {}
     tags: dict[str, str] = {}
@@ -254,7 +256,12 @@ class Plan(_Noun, frozen=True, kw_only=True):
 
 
 class ApprovalRequest(_Noun, frozen=True, kw_only=True):
-    """Asks for a decision on *plan*. *people* may not decide it; *expires* is RFC 3339."""
+    """
+    Asks for a decision on *plan*. It is not signed, so it can only narrow what the rules say.
+
+    *people* may not approve it, beside those that are found anew; *expires* (RFC 3339) cannot prolong it.
+    *replaces* is the record id of the deployment that served when it was asked; it counts while that serves.
+    """
 
     plan: Plan
     plan_digest: str
@@ -267,7 +274,7 @@ class ApprovalRequest(_Noun, frozen=True, kw_only=True):
 
 
 class Approval(_Noun, frozen=True, kw_only=True):
-    """A decision on a plan, signed. *payload* is the exact text that *signature* (OpenSSH's format) covers."""
+    """A decision on a request (its record id), signed: *payload* is the exact text that *signature* (SSH) covers."""
 
     plan_digest: str
     target: str
@@ -277,6 +284,7 @@ class Approval(_Noun, frozen=True, kw_only=True):
     payload: str
     signature: str
     reason: str = ""
+    request: str = ""
 
 
 class Smoke(_Noun, frozen=True, kw_only=True):

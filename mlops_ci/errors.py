@@ -9,6 +9,7 @@ Every error that a user can meet, and the exit code that it ends the process wit
     |   +-- MissingDependency 2   an optional extra is not installed
     +-- ServiceError          3   a remote, a bucket or a service did not answer; safe to try again
     +-- Refused               4   a policy says no
+    |   +-- AwaitsApproval    4   people have to act first, and then the same command may be run again
     |   +-- Conflict          4   the name already means something else, for good
     |   +-- IntegrityError    4   bytes do not match the digest that names them
     +-- TrainingFailed        5   the training command failed
@@ -64,6 +65,10 @@ class Refused(MlopsCIError):
     """A policy says no."""
 
     exit_code: ClassVar[int] = 4
+
+
+class AwaitsApproval(Refused):
+    """People have to act first: approve, or deploy to the target before. Then the same command may be run again."""
 
 
 class Conflict(Refused):

@@ -11,6 +11,8 @@ import gc
 import importlib
 import os
 import sys
+import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -37,6 +39,7 @@ COMMANDS = {
     "demo": "walk the whole loop on a real model, in a folder of its own",
 }
 BUG = 70
+INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -82,47 +85,43 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     """The whole life of a model, from its own repository.
 
     Exit codes: 0 done, 1 a gate failed, 2 wrong use or configuration, 3 something outside did not answer,
-    4 refused by policy, 5 the training command failed, 6 undecided.
+    4 refused by policy, 5 the training command failed, 6 undecided, 70 a bug of mlops-ci, 130 interrupted.
     """
-    ctx.obj = options
+    ctx.ensure_object(dict).update(options)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Most of what a command allocates lives until it ends: looking for garbage in it is a tenth of the time to start.
     gc.set_threshold(100_000, 50, 100)
-    debug = "--debug" in sys.argv[1:]
+    options: dict[str, Any] = {}
     try:
-        code = cli(standalone_mode=False)
+        code = cli(standalone_mode=False, obj=options)
     except MlopsCIError as error:
-        if debug:
-            raise
-        _complain(str(error), error.hint)
-        code = error.exit_code
+        code = _complain(str(error), error.hint, error.exit_code, options)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted", "")
-        code = 130
+        code = _complain("interrupted", "", INTERRUPTED, options)
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing may be written while the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
-        if debug:
-            raise
-        _complain(f"{error.filename or 'the system'}: {error.strerror}", "mend that, then run the same command again")
-        code = ServiceError.exit_code
-    except Exception as error:
-        if debug:
-            raise
-        _complain(f"unexpected {type(error).__name__}: {error}", "this is a bug of mlops-ci; --debug shows where")
-        code = BUG
+        said = f"{error.filename or 'the system'}: {error.strerror}"
+        code = _complain(said, "mend that, then run the same command again", ServiceError.exit_code, options)
+    except Exception as error:  # noqa: BLE001  # whatever it is, a person gets a sentence
+        said = f"unexpected {type(error).__name__}: {error}"
+        code = _complain(said, "this is a bug of mlops-ci; `mlops-ci --debug …` shows where", BUG, options)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str, hint: str) -> None:
+def _complain(message: str, hint: str, code: int, options: Mapping[str, Any]) -> int:
+    """Say what went wrong and what to do, after the traceback if that is asked for; return *code*."""
+    if options.get("debug"):
+        traceback.print_exc()
     click.echo(f"mlops-ci: {message}", err=True)
     if hint:
         click.echo(f"  {hint}", err=True)
+    return code

@@ -14,6 +14,7 @@ from mlops_ci.cli import show
 def command(ctx: click.Context, json_output: bool) -> None:
     """List the decisions that are asked for."""
     from mlops_ci.lifecycle.approve import requests
+    from mlops_ci.records import timestamp
 
     found = requests(show.project_of(ctx))
     if json_output:
@@ -24,6 +25,7 @@ def command(ctx: click.Context, json_output: bool) -> None:
                     "time": asked.record.time,
                     "author": asked.record.author,
                     "state": asked.state,
+                    "expires": timestamp(asked.expires),
                     "request": asked.request,
                 }
                 for asked in found
@@ -37,7 +39,7 @@ def command(ctx: click.Context, json_output: bool) -> None:
             f"{asked.request.plan.model} {asked.request.plan.version}",
             asked.record.author.name,
             show.ago(asked.record.time),
-            f"open until {asked.request.expires[:16]}Z" if asked.state == "open" else asked.state,
+            f"open until {asked.expires:%Y-%m-%dT%H:%MZ}" if asked.state == "open" else asked.state,
         )
         for asked in reversed(found)
     ]

@@ -180,7 +180,7 @@ class _Demo:
         if shutil.which("curl"):
             self.run(f"curl -sS -H 'Content-Type: application/json' -d @tests/request.json {url}")
             return
-        from mlops_ci.lifecycle.deploy import predict
+        from mlops_ci.lifecycle.smoke_test import predict
 
         click.secho(f"$ POST tests/request.json to {url}", bold=True)
         records = json.loads((self._here / "tests/request.json").read_bytes())["records"]

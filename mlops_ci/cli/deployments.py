@@ -15,7 +15,7 @@ def command(ctx: click.Context, json_output: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from mlops_ci.entities import Deployment
-    from mlops_ci.lifecycle.deploy import deployments
+    from mlops_ci.lifecycle.deployments import deployments
 
     project = show.project_of(ctx)
     found = [record for target in project.config.targets for record in deployments(project, target)]

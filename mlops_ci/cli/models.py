@@ -14,7 +14,7 @@ from mlops_ci.cli import show
 def command(ctx: click.Context, json_output: bool) -> None:
     """List the versions of the model, newest first, and where each is live."""
     from mlops_ci.entities import ModelVersion
-    from mlops_ci.lifecycle.deploy import current
+    from mlops_ci.lifecycle.deployments import current
     from mlops_ci.lifecycle.find_version import precedence
 
     project = show.project_of(ctx)

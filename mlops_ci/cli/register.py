@@ -28,6 +28,4 @@ def command(ctx: click.Context, tag: str, json_output: bool) -> None:
     what = "registered" if registered.new else "was registered already"
     click.echo(f"{version.model} {version.version} {what}: run {version.run_id} of commit {version.sha[:7]}")
     click.echo(f"model  {version.artifact.flavor}, {version.artifact.digest}")
-    if not version.verdict_record:
-        show.notifier(ctx)("warning: no verdict on this run is recorded; it was registered without gates")
     click.echo(f"record {registered.record_id[:12]}")

@@ -45,8 +45,6 @@ def command(ctx: click.Context, form: str | None, output: Path | None) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
     show.notifier(ctx)(f"wrote {output}")
-    if project.checkout.is_untracked(output):
-        show.notifier(ctx)(f"note: git does not ignore {output}; while it is there, a run counts as one with changes")
 
 
 def _form_of(output: Path | None) -> str:

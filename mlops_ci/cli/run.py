@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from mlops_ci.lifecycle.log_run import Training
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("words", nargs=-1, metavar="[COMMAND...]")
 @show.as_json
 @click.pass_context
 @show.exits
@@ -21,13 +22,17 @@ def command(ctx: click.Context, words: tuple[str, ...], json_output: bool) -> in
     """Train, and record the run.
 
     Runs COMMAND (`run: command:` of mlops.yaml unless given) and records parameters, metrics, data
-    fingerprints, environment, artifacts and model against the git SHA. A run that fails is recorded too.
+    fingerprints, environment, artifacts and model against the git SHA. A run that fails is recorded too. A run by
+    another COMMAND than the configuration's is neither a baseline nor a version. With --json, what training prints
+    goes to the standard error stream.
     """
     from mlops_ci.errors import TrainingFailed
     from mlops_ci.lifecycle import log_run
 
     project, notify = show.project_of(ctx), show.notifier(ctx)
-    training = log_run.train(project, log_run.command_of(project, words), notify=notify)
+    training = log_run.train(
+        project, log_run.command_of(project, words), notify=notify, output=sys.stderr if json_output else None
+    )
     run = training.run
     for warning in run.warnings:
         notify(f"warning: {warning}")

@@ -56,7 +56,7 @@ def run(
             input=stdin,
             stdin=None if stdin is not None else subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
             timeout=_TIMEOUT_S,
             check=False,
         )
@@ -122,8 +122,10 @@ class Checkout:
 
     @property
     def remote(self) -> str:
-        """The address of `origin`, or "" if there is none; a relative path is made absolute."""
-        url = self.setting("remote.origin.pushurl") or self.setting("remote.origin.url")
+        """The address of `origin`, else of the only remote, else ""; a relative path is made absolute."""
+        names = {name.split(".", 1)[1].rpartition(".")[0] for name in self.settings if name.startswith("remote.")}
+        name = "origin" if "origin" in names or len(names) != 1 else min(names)
+        url = self.setting(f"remote.{name}.pushurl") or self.setting(f"remote.{name}.url")
         if url and "://" not in url and not url.startswith("/") and (self.root / url).exists():
             return str((self.root / url).resolve())
         return url
@@ -177,32 +179,33 @@ class Checkout:
     def branch(self) -> str:
         """The checked-out branch, or "" on a detached HEAD."""
         try:
-            return text(["symbolic-ref", "--quiet", "--short", "HEAD"], cwd=self.root)
+            return self.run(["symbolic-ref", "--quiet", "--short", "HEAD"]).decode(errors="replace").strip()
         except GitError:
             return ""
 
     def diff_digest(self) -> str:
-        """`sha256:<hex>` of what differs from HEAD (untracked files too, unless ignored); "" if nothing does."""
-        status = run(["status", "--porcelain=v1", "-z", "--untracked-files=all"], cwd=self.root)
-        if not status:
-            return ""
-        whole = hashlib.sha256(run(["diff", "HEAD", "--binary"], cwd=self.root))
-        for entry in status.split(b"\0"):
-            if entry.startswith(b"?? "):
-                path = self.root / os.fsdecode(entry[3:])
-                whole.update(entry + (path.read_bytes() if path.is_file() else b""))
-        return f"sha256:{whole.hexdigest()}"
+        """
+        `sha256:<hex>` of what differs from HEAD in tracked files; "" if nothing does.
 
-    def is_untracked(self, path: Path) -> bool:
-        """Whether the file at *path* is in the work tree, and git neither tracks nor ignores it."""
-        if not path.resolve().is_relative_to(self.root):
-            return False
-        listed = run(["ls-files", "--others", "--exclude-standard", "-z", "--", path.resolve()], cwd=self.root)
-        return bool(listed)
+        Files that git does not track are no difference, as in `git describe --dirty`: training leaves some.
+        """
+        changes = self.run(["diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"])
+        return f"sha256:{hashlib.sha256(changes).hexdigest()}" if changes else ""
+
+    def untracked(self) -> list[str]:
+        """The files that git neither tracks nor ignores, relative to the top."""
+        listed = self.run(["ls-files", "--others", "--exclude-standard", "-z"])
+        return [name for name in listed.decode(errors="replace").split("\0") if name]
+
+    def run(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
+        """Run git in the work tree. Raises as `git.run`."""
+        return run(args, cwd=self.root, stdin=stdin)
 
     def ancestors(self, revision: str, *, limit: int) -> list[Commit]:
         """*revision* and its ancestors, nearest first, as far as this clone knows them; at most *limit*."""
-        lines = text(["log", f"-{limit}", "--format=%H %T", revision, "--"], cwd=self.root).splitlines()
+        lines = text(
+            ["log", f"-{limit}", "--no-show-signature", "--format=%H %T", revision, "--"], cwd=self.root
+        ).splitlines()
         return [Commit(sha, tree) for sha, tree in (line.split() for line in lines)]
 
     def merge_base(self, one: str, other: str) -> str:
@@ -220,10 +223,15 @@ class Checkout:
         """Whether history ends early here."""
         return (self.common / "shallow").exists()
 
-    def read_file(self, revision: str, path: str) -> bytes | None:
-        """The bytes of *path* at *revision*, or None if it is not there."""
+    def read_file(self, revision: str, path: str, *, filtered: bool = False) -> bytes | None:
+        """
+        The bytes of *path* at *revision*, or None if it is not there.
+
+        *filtered*: as a checkout would write them, with line endings and filters such as LFS applied.
+        """
+        name = f"{revision}:{path}"
         try:
-            return run(["show", f"{revision}:{path}"], cwd=self.root)
+            return self.run(["cat-file", "--filters", name] if filtered else ["cat-file", "blob", name])
         except GitError:
             return None
 
@@ -234,7 +242,7 @@ def _settings(root: Path) -> dict[str, list[str]]:
     except GitError:  # nothing matched
         return {}
     settings: dict[str, list[str]] = {}
-    for entry in output.decode(errors="surrogateescape").split("\0"):
+    for entry in output.decode(errors="replace").split("\0"):
         name, _, value = entry.partition("\n")
         if name:
             settings.setdefault(name, []).append(value)

@@ -7,27 +7,23 @@ would be deployed also undoes the approval.
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_ci import git, records
 from mlops_ci.config import Target as TargetConfig
-from mlops_ci.entities import Deployment, ModelVersion, Plan, Smoke
-from mlops_ci.errors import MlopsCIError, Refused, ServiceError, UsageError
-from mlops_ci.lifecycle import approve, policy
+from mlops_ci.entities import Deployment, Plan, Smoke
+from mlops_ci.errors import AwaitsApproval, MlopsCIError, Refused, UsageError
+from mlops_ci.lifecycle import approve, four_eyes, policy
+from mlops_ci.lifecycle.deployments import current, deployments, serving
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.render import Bundle, open_target, render, target_of
+from mlops_ci.lifecycle.smoke_test import smoke_test
 from mlops_ci.records import Record
-
-_SMOKE_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def deploy(project: Project, target: str, *, version: str = "", into: Path) -> D
             approval is not there yet: then it has been asked for.
         ServiceError: The target did not become ready; what ran before runs again, and the failure is recorded.
     """
-    ruling = policy.at_default_branch(project.checkout)
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
     project = project.ruled_by(ruling.config)
     settings = target_of(project.config, target)
     found, record = find_version(project.ledger, project.config, version)
@@ -69,30 +65,18 @@ def deploy(project: Project, target: str, *, version: str = "", into: Path) -> D
     )
     plan = bundle.plans[target]
     if not bundle.targets[target].applies:
-        bundle.targets[target].apply(bundle.folder)
+        raise UsageError(
+            f"{target} is of kind {settings.kind}, which this version of mlops-ci renders and does not apply",
+            hint=f"`mlops-ci render -o DIR`, then apply DIR/targets/{target} (kubectl apply -k for Kubernetes)",
+        )
     history = deployments(project, target)
-    previous = _serving(history)
+    previous = serving(history)
     running = _running(bundle, target, plan, previous)
     if running is not None:
         return running
     _after(project, settings, plan)
-    approvals, request = _approved(project, plan, settings, found, ruling, previous)
+    approvals, request = _approved(project, plan, settings, ruling, history)
     return _apply(project, bundle, plan, ruling, previous, approvals=approvals, request=request)
-
-
-def deployments(project: Project, target: str) -> list[Record]:
-    """
-    The deployments to *target*, oldest first.
-
-    Raises:
-        ServiceError: The ledger did not answer.
-    """
-    return [record for record in project.ledger.find(f"target/{target}") if record.kind == "deployment"]
-
-
-def current(project: Project, target: str) -> Record | None:
-    """The deployment that serves *target* according to the ledger; None before the first, and after a stop."""
-    return _serving(deployments(project, target))
 
 
 def stop(project: Project, target: str) -> bool:
@@ -112,11 +96,6 @@ def stop(project: Project, target: str) -> bool:
     return True
 
 
-def _serving(history: Sequence[Record]) -> Record | None:
-    ended = [record for record in history if record.body["status"] != "failed"]
-    return ended[-1] if ended and ended[-1].body["status"] == "live" else None
-
-
 def _running(bundle: Bundle, target: str, plan: Plan, previous: Record | None) -> Deployed | None:
     """The deployment of this very plan, if it is the last one and still answers."""
     if previous is None or previous.body["plan_digest"] != records.digest(plan):
@@ -132,19 +111,14 @@ def _after(project: Project, settings: TargetConfig, plan: Plan) -> None:
         return
     before = current(project, settings.after)
     if before is None or before.read(Deployment).plan.version_record != plan.version_record:
-        raise Refused(
+        raise AwaitsApproval(
             f"{plan.model} {plan.version} is not live on {settings.after}, which comes before {plan.target}",
             hint=f"`mlops-ci deploy {settings.after}` first",
         )
 
 
 def _approved(
-    project: Project,
-    plan: Plan,
-    settings: TargetConfig,
-    version: ModelVersion,
-    ruling: DefaultBranch,
-    previous: Record | None,
+    project: Project, plan: Plan, settings: TargetConfig, ruling: DefaultBranch, history: list[Record]
 ) -> tuple[list[str], str]:
     """The ids of the approvals and of the request, or a refusal; where nobody asked yet, ask."""
     rule = settings.approval
@@ -155,21 +129,23 @@ def _approved(
                 hint=f"add `approval: {{required: 1}}` to targets.{plan.target} in mlops.yaml on the default branch",
             )
         return [], ""
-    stand = approve.standing(project, plan, ruling, people=version.people)
+    deployer = [project.author.email, project.author.name]
+    stand = approve.standing(project, plan, ruling, history, people=deployer)
     if stand.request is not None and stand.reached(rule.required):
         return [record.id for record in stand.counted], stand.request.id
+    previous = serving(history)
     if stand.request is None:
         approve.request(
             project,
             plan,
             rule,
-            people=git.unique([project.author.email, project.author.name, *version.people]),
+            people=git.unique([*deployer, *four_eyes.people_of(project, plan, previous)]),
             policy_sha=ruling.sha,
             replaces=previous.id if previous else "",
         )
     digest = records.digest(plan).removeprefix("sha256:")[:12]
-    why = [f"{len(stand.counted) or 'none'}", *([stand.rejected] if stand.rejected else []), *stand.discounted]
-    raise Refused(
+    why = [f"{len(stand.counted)} of {rule.required}", *([stand.rejected] if stand.rejected else []), *stand.discounted]
+    raise AwaitsApproval(
         f"{plan.model} {plan.version} on {plan.target} needs {rule.required} approval{'s'[: rule.required > 1]}"
         f" and has {'; '.join(why)}",
         hint=f"it is asked for: `mlops-ci approve {digest} --key …`, then deploy again",
@@ -208,7 +184,7 @@ def _apply(
 
     def verify(url: str) -> None:
         example = bundle.folder / "service" / "model" / "input_example.json"
-        smoke.extend([_smoke(url, example)] if example.is_file() else [])
+        smoke.extend([smoke_test(url, example)] if example.is_file() else [])
 
     try:
         url = bundle.targets[plan.target].apply(bundle.folder, plan_digest=records.digest(plan), verify=verify)
@@ -219,61 +195,3 @@ def _apply(
         raise
     record = outcome(status="live", url=url, smoke=smoke[0] if smoke else None)
     return Deployed(record.read(Deployment), record.id, new=True)
-
-
-def _smoke(url: str, example: Path) -> Smoke:
-    """Ask the service for the predictions that the model made when it was saved."""
-    expected = json.loads(example.read_bytes())
-    started = time.monotonic()
-    status, answer = predict(url, expected["records"])
-    latency_ms = round((time.monotonic() - started) * 1000, 1)
-    matched = status == 200 and isinstance(answer, dict) and _close(answer.get("predictions"), expected["predictions"])
-    if not matched:
-        raise ServiceError(
-            f"{url} answered the model's own example with {status} and {json.dumps(answer)[:200]},"
-            f" where the model had said {json.dumps(expected['predictions'])[:200]}",
-            hint="the libraries in the service may differ from those of the training",
-        )
-    return Smoke(url=f"{url}/predict", status=status, matched=matched, answer=answer, latency_ms=latency_ms)
-
-
-def predict(url: str, inputs: list[Any]) -> tuple[int, Any]:
-    """
-    POST *inputs* to the service at *url*; its status, and its answer as JSON or as text.
-
-    Raises:
-        ServiceError: Nobody answered.
-    """
-    request = urllib.request.Request(  # noqa: S310  # the address is the target's own
-        f"{url}/predict",
-        data=json.dumps({"records": inputs}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_SMOKE_TIMEOUT_S) as answer:  # noqa: S310  # as above
-            return answer.status, _json(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _json(error.read())
-    except OSError as error:
-        raise ServiceError(f"{url} did not answer: {error}", hint="the log of the service says more") from error
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError:
-        return data.decode(errors="replace")
-
-
-def _close(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of floats: another processor may add up in another order."""
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_close, one, other))
-    if isinstance(one, float) or isinstance(other, float):
-        return (
-            isinstance(one, int | float)
-            and isinstance(other, int | float)
-            and abs(one - other) <= 1e-6 * max(1.0, abs(other))
-        )
-    return bool(one == other)

@@ -16,7 +16,6 @@ from typing import Literal
 from mlops_ci import digests, records
 from mlops_ci.entities import (
     Approval,
-    ApprovalRequest,
     ArtifactRef,
     Dataset,
     Deployment,
@@ -25,8 +24,8 @@ from mlops_ci.entities import (
     Run,
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
-from mlops_ci.lifecycle import approve, policy
-from mlops_ci.lifecycle.deploy import deployments
+from mlops_ci.lifecycle import approve, four_eyes, policy
+from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project
@@ -67,7 +66,7 @@ def explain(project: Project, subject: str) -> Explanation:
         NotFound: Nothing is called so.
         ServiceError: The ledger did not answer.
     """
-    ruling = policy.at_default_branch(project.checkout)
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
     project = project.ruled_by(ruling.config)
     story = Explanation(subject)
     deployed = _deployment(project, subject)
@@ -76,7 +75,7 @@ def explain(project: Project, subject: str) -> Explanation:
     else:
         deployment = deployed.read(Deployment)
         story.facts += _of_deployment(deployed, deployment)
-        story.facts += _of_approvals(project, deployment, ruling)
+        story.facts += _of_approvals(project, deployed, ruling)
         version, record = find_version(project.ledger, project.config, deployment.plan.version)
         story.facts.append(_same("version", "record", record.id, deployment.plan.version_record, "the plan names it"))
         story.facts.append(
@@ -110,7 +109,8 @@ def _of_deployment(record: Record, deployment: Deployment) -> Iterator[Fact]:
         yield Fact("deployment", "smoke test", f"{deployment.smoke.status} in {deployment.smoke.latency_ms} ms")
 
 
-def _of_approvals(project: Project, deployment: Deployment, ruling: DefaultBranch) -> Iterator[Fact]:
+def _of_approvals(project: Project, deployed: Record, ruling: DefaultBranch) -> Iterator[Fact]:
+    deployment = deployed.read(Deployment)
     if not deployment.approvals:
         yield Fact("approval", "needed", "none")
         return
@@ -119,16 +119,25 @@ def _of_approvals(project: Project, deployment: Deployment, ruling: DefaultBranc
     if request is None:
         yield Fact("approval", "request", deployment.request[:12], "wrong", "the ledger has no such record")
         return
-    asked = request.read(ApprovalRequest)
     then = policy.as_it_was(project.checkout, ruling, deployment.policy_sha)
-    yield Fact("approval", "requested", f"{_who(request)} at {request.time}", "stated", f"{asked.required} needed")
+    try:
+        asked = approve.read_request(request, approve.rule_of(then, deployment.plan.target))
+    except MlopsCIError as error:
+        yield Fact("approval", "request", deployment.request[:12], "wrong", str(error))
+        return
+    needed = f"{asked.request.required} needed"
+    yield Fact("approval", "requested", f"{_who(request)} at {request.time}", "stated", needed)
+    history = deployments(project, deployment.plan.target)
+    replaced = next((record for record in history if record.id == asked.request.replaces), None)
+    people = [deployed.author.email, deployed.author.name, *asked.people]
+    people += four_eyes.people_of(project, deployment.plan, replaced)
     for id_ in deployment.approvals:
         if id_ not in found:
             yield Fact("approval", "approved", id_[:12], "wrong", "the ledger has no such record")
             continue
         decision = found[id_].read(Approval)
         try:
-            approve.check(found[id_], request.time, asked, then, at=records.moment(found[id_].time))
+            approve.check(found[id_], asked, then, people, at=records.moment(found[id_].time))
         except MlopsCIError as error:
             yield Fact("approval", "approved", decision.approver, "wrong", str(error))
         else:
@@ -210,7 +219,10 @@ def _of_data(project: Project, sha: str, dataset: Dataset) -> Fact:
         return Fact("data", dataset.name, value, "unverified", dataset.note or "it was in memory, not in a file")
     content = project.checkout.read_file(sha, dataset.path)
     if content is not None:
-        check: Check = "verified" if digests.of_bytes(content) == dataset.digest else "wrong"
+        # What was trained is the file as git checks it out: with its line endings, and fetched by its filters.
+        checked_out = project.checkout.read_file(sha, dataset.path, filtered=True) or b""
+        same = dataset.digest in {digests.of_bytes(content), digests.of_bytes(checked_out)}
+        check: Check = "verified" if same else "wrong"
         return Fact("data", dataset.name, value, check, f"against the file in commit {sha[:7]}")
     path = project.checkout.root / dataset.path
     if path.is_file():

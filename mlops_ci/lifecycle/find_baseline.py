@@ -27,6 +27,11 @@ class RecordedRun:
     record: Record
     run: Run
 
+    @property
+    def stands_for_its_commit(self) -> bool:
+        """Whether it is what anybody gets who trains that commit: finished, nothing changed, the configured command."""
+        return self.run.status == "finished" and not self.run.git.dirty and not self.run.improvised
+
     def pointer(self, **where: object) -> RunPointer:
         """Name it in a report; *where* are further fields of `RunPointer`."""
         ci = self.run.ci
@@ -39,9 +44,9 @@ class RecordedRun:
         return records.replace(pointer, **where)
 
 
-def runs_of(ledger: Ledger, commits: Sequence[Commit], experiment: str) -> list[RecordedRun]:
+def runs_of(ledger: Ledger, commits: Sequence[Commit], project: str, experiment: str = "") -> list[RecordedRun]:
     """
-    Return the runs recorded of *commits* or of their trees, oldest first; one ending for each run key.
+    Return *project*'s runs of *commits* or of their trees, oldest first; one ending for each run key.
 
     Those of *experiment*, or of every experiment if that is "".
 
@@ -57,12 +62,14 @@ def runs_of(ledger: Ledger, commits: Sequence[Commit], experiment: str) -> list[
     runs = [RecordedRun(record, record.read(Run)) for record in found if record.kind == "run"]
     endings: dict[str, RecordedRun] = {}
     for candidate in runs:
-        if experiment in {candidate.run.experiment, ""}:
+        if candidate.run.project == project and experiment in {candidate.run.experiment, ""}:
             endings.setdefault(candidate.run.run_key, candidate)
     return list(endings.values())
 
 
-def nearest(checkout: Checkout, ledger: Ledger, start: str, experiment: str) -> tuple[RecordedRun, RunPointer] | None:
+def nearest(
+    checkout: Checkout, ledger: Ledger, start: str, project: str, experiment: str
+) -> tuple[RecordedRun, RunPointer] | None:
     """
     Return the baseline of a candidate whose history is joined at *start*, or None if there is none.
 
@@ -71,7 +78,7 @@ def nearest(checkout: Checkout, ledger: Ledger, start: str, experiment: str) -> 
     """
     history = checkout.ancestors(start, limit=_HISTORY)
     for first, bite in _bites(history):
-        runs = [found for found in runs_of(ledger, bite, experiment) if _may_be_baseline(found.run)]
+        runs = [found for found in runs_of(ledger, bite, project, experiment) if found.stands_for_its_commit]
         for distance, commit in enumerate(bite, start=first):
             by_commit = [found for found in runs if commit.sha == found.run.git.trained_sha]
             by_tree = [found for found in runs if commit.tree == found.run.git.tree]
@@ -110,7 +117,3 @@ def _bites(history: Sequence[Commit]) -> Iterator[tuple[int, Sequence[Commit]]]:
         if first < len(history):
             yield first, history[first : first + size]
         first += size
-
-
-def _may_be_baseline(run: Run) -> bool:
-    return run.status == "finished" and not run.git.dirty

@@ -41,4 +41,6 @@ def precedence(version: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, str
 
 
 def _newest(versions: dict[str, Record]) -> str:
-    return max(versions, key=precedence)
+    """The highest release; a pre-release only where there is nothing else."""
+    releases = [version for version in versions if "-" not in version.partition("+")[0]]
+    return max(releases or versions, key=precedence)

@@ -25,6 +25,7 @@ def facts(project: Project) -> GitState:
 
 
 def run_key(project: str, experiment: str, git: GitState, ci: CiRun | None, run_id: str) -> str:
-    """The digest under which one ending counts: the same CI attempt twice is one run, two on a laptop are two."""
-    where = [ci.provider, ci.run_id, ci.attempt, ci.job, ci.cell] if ci and ci.run_id else [run_id]
-    return records.digest([git.repository, project, experiment, git.trained_sha, git.tree, git.diff_digest, where])
+    """The digest under which one ending counts: a run that was killed and taken in twice ends once."""
+    where = [ci.provider, ci.run_id, ci.attempt, ci.job, ci.cell] if ci else []
+    what = [git.repository, project, experiment, git.trained_sha, git.tree, git.diff_digest]
+    return records.digest([*what, where, run_id])

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_ci import gates, records
-from mlops_ci.entities import GateReport, Policy
+from mlops_ci.config import Config
+from mlops_ci.entities import GateReport, Policy, RunPointer
 from mlops_ci.errors import MlopsCIError, NotFound
 from mlops_ci.lifecycle import find_baseline, policy
 from mlops_ci.lifecycle.find_baseline import RecordedRun
@@ -28,14 +29,15 @@ class Judgement:
     sent: bool
 
 
-def judge(project: Project, *, base: str = "") -> Judgement:
+def judge(project: Project, *, base: str = "", candidate: RecordedRun | None = None) -> Judgement:
     """
-    Judge the newest run of what is checked out.
+    Judge the newest run of what is checked out, and record the verdict.
 
     Args:
         project: With the configuration of the checkout.
         base: The revision to be merged into: its gates rule. "" on a laptop: the work tree's gates rule,
             the baseline is searched from the default branch, and the report says "local policy".
+        candidate: The run to judge, where it is known which.
 
     Raises:
         NotFound: What is checked out has no finished run.
@@ -46,7 +48,14 @@ def judge(project: Project, *, base: str = "") -> Judgement:
     ruling, source = _ruling(project, base_sha)
     # The candidate too is looked up where the base says: a branch could bring a store of its own, with better runs.
     ruled = project.ruled_by(ruling)
-    return _judge(ruled, candidate_of(ruled), source, base_sha)
+    head = project.checkout.commit("HEAD").sha
+    where = _Place(head, base_sha or _default_tip(project), (project.event.head_sha if project.event else "") or head)
+    return _judge(ruled, candidate or candidate_of(ruled), source, where)
+
+
+def judge_release(project: Project, candidate: RecordedRun, sha: str, policy_sha: str) -> Judgement:
+    """Judge the run of a commit to be released by *project*'s configuration, that of the default branch."""
+    return _judge(project, candidate, Policy(origin="default branch", sha=policy_sha), _Place(sha, "", sha))
 
 
 def candidate_of(project: Project) -> RecordedRun:
@@ -60,7 +69,7 @@ def candidate_of(project: Project) -> RecordedRun:
     diff_digest = project.checkout.diff_digest()
     every = [
         found
-        for found in find_baseline.runs_of(project.ledger, [commit], "")
+        for found in find_baseline.runs_of(project.ledger, [commit], project.config.project)
         if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
     ]
     runs = [found for found in every if found.run.experiment == project.experiment]
@@ -79,28 +88,36 @@ def candidate_of(project: Project) -> RecordedRun:
     raise NotFound(f"no run of {what} is recorded", hint="`mlops-ci run` trains and records it")
 
 
-def _ruling(project: Project, base_sha: str) -> tuple[Any, Policy]:
+@dataclass(frozen=True)
+class _Place:
+    """The commit that is judged, the revision that it shall be merged into ("" if none), and what reports call it."""
+
+    sha: str
+    into: str
+    head_sha: str
+
+
+def _ruling(project: Project, base_sha: str) -> tuple[Config, Policy]:
     if base_sha:
-        return policy.at_base(project.checkout, base_sha, project.config)
+        return policy.at_base(project.checkout, base_sha, project.config, name=project.config_name)
     if project.event and project.event.kind == "push":
         return project.config, Policy(origin="commit", sha=project.checkout.commit("HEAD").sha)
     return project.config, Policy(origin="local")
 
 
-def _judge(project: Project, candidate: RecordedRun, source: Policy, base_sha: str) -> Judgement:
-    git = candidate.run.git
-    reference = base_sha or _default_tip(project)
-    start = find_baseline.start_of(project.checkout, git.trained_sha, reference, git.head_sha)
-    baseline = find_baseline.nearest(project.checkout, project.ledger, start, project.experiment) if start else None
+def _judge(project: Project, candidate: RecordedRun, source: Policy, place: _Place) -> Judgement:
+    # From what is checked out, and not from what was trained: an adopted run's commit may be gone.
+    start = find_baseline.start_of(project.checkout, place.sha, place.into, place.head_sha)
+    baseline = _baseline(project, start) if start else None
     report = gates.evaluate(
         candidate=candidate.run,
-        candidate_pointer=candidate.pointer(),
+        candidate_pointer=candidate.pointer(sha=place.head_sha),
         baseline=baseline[0].run if baseline else None,
         baseline_pointer=baseline[1] if baseline else None,
         rules=project.config.gates,
         policy=source,
         confusion=_confusion(project, candidate),
-        notes=_notes(project, baseline is not None),
+        notes=_notes(project, has_baseline=baseline is not None),
     )
     record = records.new(report, author=project.author)
     sent = project.ledger.append([record])
@@ -108,12 +125,17 @@ def _judge(project: Project, candidate: RecordedRun, source: Policy, base_sha: s
     return Judgement(report, record.id, code, sent)
 
 
+def _baseline(project: Project, start: str) -> tuple[RecordedRun, RunPointer] | None:
+    config = project.config
+    return find_baseline.nearest(project.checkout, project.ledger, start, config.project, project.experiment)
+
+
 def _default_tip(project: Project) -> str:
     name = policy.default_branch_of(project.checkout)
     return f"origin/{name}" if name else ""
 
 
-def _notes(project: Project, has_baseline: bool) -> list[str]:  # noqa: FBT001  # a fact, not a switch
+def _notes(project: Project, *, has_baseline: bool) -> list[str]:
     if has_baseline or not project.checkout.is_shallow():
         return []
     return [

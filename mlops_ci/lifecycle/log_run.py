@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import IO, Any
 
 from mlops_ci import records
 from mlops_ci.capture import environment
+from mlops_ci.data import fingerprint
 from mlops_ci.entities import GitState, Run
 from mlops_ci.errors import ConfigError, UsageError
 from mlops_ci.git import Checkout
@@ -34,6 +37,7 @@ from mlops_ci.resources import PACKAGE
 
 # What CI lends to the step and not to the code that the step runs. It stops accidents, not attacks.
 _CREDENTIALS = ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STATE")
+_MOST_NAMED = 3
 _SHELL = set("|&;<>()$`*?[]~#\n")
 _CREDENTIAL_PREFIXES = ("ACTIONS_", "INPUT_", "MLOPS_CI_")
 
@@ -78,14 +82,17 @@ def command_of(project: Project, given: Sequence[str]) -> list[str]:
     return ["sh", "-c", run.command] if _SHELL & set(run.command) else shlex.split(run.command)
 
 
-def train(project: Project, command: Sequence[str], *, notify: Callable[[str], None]) -> Training:
+def train(
+    project: Project, command: Sequence[str], *, notify: Callable[[str], None], output: IO[Any] | None = None
+) -> Training:
     """
     Run *command* in the checkout and record it. A run that failed is recorded as well.
 
     Args:
         project: Whose configuration says what to capture.
-        command: What to run; its output goes where ours goes.
+        command: What to run.
         notify: Told in a sentence what a person may want to know.
+        output: Where the command's output goes; where ours goes, unless given.
 
     Raises:
         UsageError: No commit yet, or the command cannot be started.
@@ -96,24 +103,49 @@ def train(project: Project, command: Sequence[str], *, notify: Callable[[str], N
         notify(f"recorded run {taken.run.run_id}, which {taken.run.status} earlier and had not been recorded")
     git_state = identity.facts(project)
     run = project.config.run
-    if run is not None and run.reuse and not git_state.dirty:
-        reused = _reusable(project, git_state)
+    if run is not None and run.reuse and not git_state.dirty and not _improvised(project, command):
+        reused = _reusable(project)
         if reused is not None:
             return Training(taken=reused, reused=True)
     folder, context = _prepare(project, command, git_state)
     probe = environment.start(environment.interpreter_of(command, project.checkout.root))
-    exit_code, duration_s = _run(context, folder, project)
+    exit_code, duration_s = _run(context, folder, project, output)
     context = records.replace(context, exit_code=exit_code, ended=records.now(), duration_s=round(duration_s, 3))
     run_folder.write_context(folder, context)
     return Training(taken=take_in.take_in(project, folder, context, probe=probe))
 
 
-def _reusable(project: Project, git_state: GitState) -> Taken | None:
+def _improvised(project: Project, command: Sequence[str]) -> bool:
+    """Whether *command* is another than the configuration's."""
+    run = project.config.run
+    return run is not None and bool(run.command) and list(command) != command_of(project, [])
+
+
+def _reusable(project: Project) -> Taken | None:
+    """A run of this very tree, by the configured command, on data with the same digests."""
     commit = project.checkout.commit("HEAD")
-    for found in reversed(runs_of(project.ledger, [commit], project.experiment)):
-        if found.run.status == "finished" and not found.run.git.dirty and found.run.git.tree == git_state.tree:
+    root, run = project.checkout.root, project.config.run
+    data = {name: fingerprint(name, root / path, root).digest for name, path in (run.data if run else {}).items()}
+    for found in reversed(runs_of(project.ledger, [commit], project.config.project, project.experiment)):
+        same_data = {dataset.name: dataset.digest for dataset in found.run.data}.items() >= data.items()
+        if found.stands_for_its_commit and found.run.git.tree == commit.tree and same_data:
             return Taken(run=found.run, record=found.record, sent=True)
     return None
+
+
+def _unknown_files(project: Project) -> list[str]:
+    """A warning, if there are files that git does not know and that training may have read."""
+    run = project.config.run
+    outputs = [*run.metrics, *run.plots, *([run.model.path] if run.model else [])] if run else []
+    names = [
+        name
+        for name in project.checkout.untracked()
+        if "__pycache__/" not in name and not any(name.startswith(output.rstrip("/")) for output in outputs)
+    ]
+    if not names:
+        return []
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return [f"there were files that are not part of the commit: {', '.join(names[:_MOST_NAMED])}{more}"]
 
 
 def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> tuple[Path, Context]:
@@ -130,7 +162,9 @@ def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> t
         author=project.author,
         command=list(command),
         started=records.now(),
+        improvised=_improvised(project, command),
         pids=[os.getpid()],
+        warnings=_unknown_files(project),
     )
     try:
         folder.mkdir(parents=True)
@@ -142,18 +176,20 @@ def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> t
     return folder, context
 
 
-def _run(context: Context, folder: Path, project: Project) -> tuple[int, float]:
+def _run(context: Context, folder: Path, project: Project, output: IO[Any] | None) -> tuple[int, float]:
     command = context.command
     env = _environment(os.environ, folder, project)
     started = time.monotonic()
     try:
-        process = subprocess.Popen(command, cwd=project.checkout.root, env=env)
+        # With nobody at a keyboard, signals come to us alone: a group of its own lets us pass them to all of it.
+        alone = not sys.stdin or not sys.stdin.isatty()
+        process = subprocess.Popen(command, cwd=project.checkout.root, env=env, stdout=output, start_new_session=alone)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UsageError(
             f"cannot start {shlex.join(command)!r}: {error.strerror}", hint="`run: command:` in mlops.yaml names it"
         ) from error
-    with _forwarding_signals(process):
+    with _forwarding_signals(process, whole_group=alone):
         run_folder.write_context(folder, records.replace(context, pids=[os.getpid(), process.pid]))
         exit_code = process.wait()
     return exit_code, time.monotonic() - started
@@ -171,12 +207,15 @@ def _import_ahead(project: Project) -> None:
 
 
 @contextmanager
-def _forwarding_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass on what would end us, and stay to record the run. (Ctrl-C reaches the child by itself.)"""
+def _forwarding_signals(process: subprocess.Popen[bytes], *, whole_group: bool) -> Iterator[None]:
+    """Pass on what would end us, and stay to record the run. (At a keyboard, Ctrl-C reaches the child by itself.)"""
 
     def forward(number: int, _frame: object) -> None:
-        if number != signal.SIGINT:
-            process.send_signal(number)
+        with suppress(ProcessLookupError):
+            if whole_group and hasattr(os, "killpg"):
+                os.killpg(process.pid, number)
+            elif number != signal.SIGINT:
+                process.send_signal(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -21,7 +21,17 @@ from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
 from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES
 
-_RULING = ("store", "artifacts", "gates", "on_inconclusive", "registry", "targets")
+_RULING = (
+    "project",
+    "model",
+    "store",
+    "artifacts",
+    "gates",
+    "on_inconclusive",
+    "registry",
+    "serving",
+    "targets",
+)
 _TIP = "refs/mlops/policy/tip"
 
 
@@ -31,65 +41,78 @@ class DefaultBranch:
 
     name: str
     sha: str
+    config_name: str
     config: Config
     allowed_signers: bytes
     repository: Checkout | SideRepository
 
     def templates(self, into: Path) -> Path | None:
         """Write the templates that this branch overrides below *into* and return it; None if there are none."""
-        listed = _git(self.repository, ["ls-tree", "-r", "-z", self.sha, "--", f"{TEMPLATES.as_posix()}/"])
+        listed = self.repository.run(["ls-tree", "-r", "-z", self.sha, "--", f"{TEMPLATES.as_posix()}/"])
         for entry in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
             about, _, path = entry.partition("\t")
             mode, _, blob = about.split(" ")
             if mode.startswith("100"):  # a file: no link, no submodule
                 place = into / Path(path).relative_to(TEMPLATES)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(_git(self.repository, ["cat-file", "blob", blob]))
+                place.write_bytes(self.repository.run(["cat-file", "blob", blob]))
         return into if into.is_dir() else None
 
 
-def at_base(checkout: Checkout, base_sha: str, head: Config) -> tuple[Config, Policy]:
+def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONFIG_NAME) -> tuple[Config, Policy]:
     """
-    Return the configuration at *base_sha*, and what *head* would change of it.
+    Return the configuration *name* at *base_sha*, and what *head* would change of it.
 
-    Without `mlops.yaml` there, *head*'s gates are shown and nothing is judged: the origin is "none".
+    Without that file there, *head*'s gates are shown and nothing is judged: the origin is "none".
 
     Raises:
         ConfigError: The base's configuration is wrong.
+        UsageError: This clone does not have the base's commit.
     """
-    text = checkout.read_file(base_sha, CONFIG_NAME)
+    try:
+        checkout.commit(base_sha)
+    except UsageError as error:
+        raise UsageError(
+            f"this clone lacks {base_sha[:7]}, which the change is to be merged into",
+            hint="check out with `fetch-depth: 0`",
+        ) from error
+    text = checkout.read_file(base_sha, name)
     if text is None:
         return head, Policy(origin="none", sha=base_sha)
-    base = configuration.parse(text, f"{CONFIG_NAME} at {base_sha[:7]}")
+    base = configuration.parse(text, f"{name} at {base_sha[:7]}")
     return base, Policy(origin="base", sha=base_sha, changed_here=_changed(base, head))
 
 
-def at_default_branch(checkout: Checkout) -> DefaultBranch:
+def at_default_branch(checkout: Checkout, config_name: str = CONFIG_NAME) -> DefaultBranch:
     """
-    Read configuration and allowed signers at the tip of the default branch.
+    Read the configuration *config_name* and the allowed signers at the tip of the default branch.
 
     Raises:
         ServiceError: The remote did not answer.
         UsageError: The default branch has no commit, or no configuration.
     """
     name, sha, repository = _tip(checkout)
-    text = _read(repository, f"{sha}:{CONFIG_NAME}")
+    text = _read(repository, f"{sha}:{config_name}")
     if text is None:
         raise UsageError(
-            f"the default branch {name} ({sha[:7]}) has no {CONFIG_NAME}",
+            f"the default branch {name} ({sha[:7]}) has no {config_name}",
             hint="releases are ruled by the default branch: merge one there first",
         )
-    config = configuration.parse(text, f"{CONFIG_NAME} at {name} ({sha[:7]})")
-    return DefaultBranch(name, sha, config, _read(repository, f"{sha}:{ALLOWED_SIGNERS}") or b"", repository)
+    config = configuration.parse(text, f"{config_name} at {name} ({sha[:7]})")
+    return DefaultBranch(
+        name, sha, config_name, config, _read(repository, f"{sha}:{ALLOWED_SIGNERS}") or b"", repository
+    )
 
 
 def as_it_was(checkout: Checkout, now: DefaultBranch, sha: str) -> DefaultBranch:
     """The default branch at its earlier commit *sha*, or as it is *now* where this clone lacks that commit."""
-    text = checkout.read_file(sha, CONFIG_NAME)
+    text = checkout.read_file(sha, now.config_name)
     if text is None:
         return now
-    config = configuration.parse(text, f"{CONFIG_NAME} at {sha[:7]}")
-    return DefaultBranch(now.name, sha, config, checkout.read_file(sha, ALLOWED_SIGNERS) or b"", checkout)
+    config = configuration.parse(text, f"{now.config_name} at {sha[:7]}")
+    return DefaultBranch(
+        now.name, sha, now.config_name, config, checkout.read_file(sha, ALLOWED_SIGNERS) or b"", checkout
+    )
 
 
 def default_branch_of(checkout: Checkout) -> str:
@@ -129,15 +152,11 @@ def _ask_remote(checkout: Checkout) -> tuple[str, str]:
     return name.removeprefix("refs/heads/"), sha
 
 
-def _git(repository: Checkout | SideRepository, args: list[str]) -> bytes:
-    return repository.run(args) if isinstance(repository, SideRepository) else git.run(args, cwd=repository.root)
-
-
 def _read(repository: Checkout | SideRepository, name: str) -> bytes | None:
-    if isinstance(repository, SideRepository):
-        return repository.read([name])[0]
-    revision, _, path = name.partition(":")
-    return repository.read_file(revision, path)
+    try:
+        return repository.run(["cat-file", "blob", name])
+    except git.GitError:
+        return None
 
 
 def _changed(base: Config, head: Config) -> list[str]:

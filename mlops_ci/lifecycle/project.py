@@ -30,6 +30,8 @@ class Project:
     checkout: Checkout
     config: Config
     event: Event | None = None
+    config_name: str = CONFIG_NAME
+    """Where the configuration lies in a commit: the same file of the base or the default branch rules."""
 
     @classmethod
     def open(cls, start: Path, *, config_path: Path | None = None) -> Project:
@@ -41,12 +43,13 @@ class Project:
             ConfigError: No configuration, or a wrong one.
         """
         checkout = Checkout.find(start)
-        config = configuration.load(config_path or checkout.root / CONFIG_NAME)
-        return cls(checkout, config, ci.detect())
+        path = (config_path or checkout.root / CONFIG_NAME).resolve()
+        name = path.relative_to(checkout.root).as_posix() if path.is_relative_to(checkout.root) else CONFIG_NAME
+        return cls(checkout, configuration.load(path), ci.detect(), name)
 
     def ruled_by(self, config: Config) -> Project:
         """The same checkout under another configuration."""
-        return Project(self.checkout, config, self.event)
+        return Project(self.checkout, config, self.event, self.config_name)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import Adoption, GateReport
-from mlops_ci.errors import Refused, TrainingFailed, UsageError
+from mlops_ci.errors import AwaitsApproval, TrainingFailed, UsageError
 from mlops_ci.lifecycle import log_run, policy
 from mlops_ci.lifecycle.deploy import Deployed, deploy
 from mlops_ci.lifecycle.find_baseline import RecordedRun, runs_of
@@ -67,7 +67,7 @@ def react(project: Project, event: Event, *, into: Path, notify: Notify) -> Reac
         adopted = _adopt(project)
         if adopted is not None:
             notify(f"the same tree was trained as run {adopted.run.run_id}: adopted")
-            return _judged(project, adopted.run.run_id)
+            return _judged(project, adopted)
         return _trained(project, project, notify)
     raise UsageError(
         f"the event {event.name or 'of this CI run'!r} is none that mlops-ci acts on",
@@ -77,7 +77,7 @@ def react(project: Project, event: Event, *, into: Path, notify: Notify) -> Reac
 
 def _ruled_by_base(project: Project, event: Event) -> Project:
     """Records and bytes of a pull request go where its base says; what is run and captured is its own."""
-    base, _ = policy.at_base(project.checkout, event.base_sha, project.config)
+    base, _ = policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name)
     return project.ruled_by(records.replace(project.config, store=base.store, artifacts=base.artifacts))
 
 
@@ -89,12 +89,12 @@ def _trained(ruled: Project, project: Project, notify: Notify) -> Reaction:
         notify(f"run {run.run_id} is recorded here only: the remote did not answer")
     if run.status != "finished":
         return Reaction(TrainingFailed.exit_code, run_id=run.run_id, failure=training.failure)
-    return _judged(project, run.run_id)
+    return _judged(project, RecordedRun(training.taken.record, run))
 
 
-def _judged(project: Project, run_id: str) -> Reaction:
-    judgement = judge(project)
-    return Reaction(judgement.exit_code, run_id=run_id, judgement=judgement)
+def _judged(project: Project, candidate: RecordedRun) -> Reaction:
+    judgement = judge(project, candidate=candidate)
+    return Reaction(judgement.exit_code, run_id=candidate.run.run_id, judgement=judgement)
 
 
 def _adopt(project: Project) -> RecordedRun | None:
@@ -104,8 +104,8 @@ def _adopt(project: Project) -> RecordedRun | None:
     commit = project.checkout.commit("HEAD")
     runs = [
         found
-        for found in runs_of(project.ledger, [commit], project.experiment)
-        if found.run.status == "finished" and not found.run.git.dirty and found.run.git.tree == commit.tree
+        for found in runs_of(project.ledger, [commit], project.config.project, project.experiment)
+        if found.stands_for_its_commit and found.run.git.tree == commit.tree
     ]
     if not runs:
         return None
@@ -120,7 +120,7 @@ def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> React
     registered = register(project, tag)
     version = registered.version
     notify(f"{version.model} {version.version} is registered, of commit {version.sha[:7]}")
-    ruling = policy.at_default_branch(project.checkout)
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
     ruled = project.ruled_by(ruling.config)
     bundle = render(
         ruled,
@@ -137,7 +137,7 @@ def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> React
             continue
         try:
             deployed.append(deploy(project, name, version=version.version, into=into / f"deploy-{name}"))
-        except Refused as refusal:
+        except AwaitsApproval as refusal:
             waiting.append(f"{refusal}. {refusal.hint}")
     return Reaction(
         0,

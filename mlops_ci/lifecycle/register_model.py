@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops_ci import git, records
 from mlops_ci.config import Config
-from mlops_ci.entities import GateReport, Model, ModelVersion
+from mlops_ci.entities import Model, ModelVersion
 from mlops_ci.errors import Conflict, NotFound, Refused, UsageError
 from mlops_ci.lifecycle import find_baseline, policy
 from mlops_ci.lifecycle.find_baseline import RecordedRun
+from mlops_ci.lifecycle.judge import judge_release
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record
 
@@ -54,21 +56,23 @@ def version_of(tag: str, config: Config) -> str:
 
 def register(project: Project, tag: str) -> Registered:
     """
-    Register the model of the commit that *tag* names; the default branch's configuration rules.
+    Register the model of the commit that *tag* names; the default branch's configuration rules, gates and all.
 
     Raises:
         UsageError: The tag does not match `registry: tag:`, or there is no such tag.
         NotFound: The tagged commit has no finished run with a model.
-        Refused: The run failed its gates.
+        Refused: The run does not pass the gates.
         Conflict: The version is registered already, with other bytes.
         ServiceError: The ledger or the artifact store did not answer.
     """
-    ruling = policy.at_default_branch(project.checkout)
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
     project = project.ruled_by(ruling.config)
+    _lasting_artifacts(project)
     version = version_of(tag, project.config)
     commit = project.checkout.commit(f"refs/tags/{tag}")
     found = _run_of(project, commit)
-    verdict = _verdict_of(project, found)
+    name = f"version/{project.config.model}/{version}"
+    held = project.ledger.claims(name).get(name)
     proposed = ModelVersion(
         model=project.config.model,
         version=version,
@@ -78,16 +82,14 @@ def register(project: Project, tag: str) -> Registered:
         run_id=found.run.run_id,
         run_record=found.record.id,
         artifact=_model_of(found),
-        verdict_record=verdict.id if verdict else "",
+        verdict_record=_passed(project, found, commit, ruling.sha) if held is None else "",
         policy_sha=ruling.sha,
         people=git.unique([*commit.people, *_tagger(project, tag)]),
     )
-    return _claim(project, proposed)
+    return _claim(project, name, proposed, held)
 
 
-def _claim(project: Project, proposed: ModelVersion) -> Registered:
-    name = f"version/{proposed.model}/{proposed.version}"
-    held = project.ledger.claims(name).get(name)
+def _claim(project: Project, name: str, proposed: ModelVersion, held: Record | None) -> Registered:
     if held is None:
         record = records.new(proposed, author=project.author)
         try:
@@ -108,11 +110,17 @@ def _claim(project: Project, proposed: ModelVersion) -> Registered:
 
 
 def _run_of(project: Project, commit: git.Commit) -> RecordedRun:
-    runs = find_baseline.runs_of(project.ledger, [commit], project.experiment)
-    clean = [found for found in runs if not found.run.git.dirty and found.run.git.tree == commit.tree]
-    finished = [found for found in clean if found.run.status == "finished"]
-    if finished:
-        return finished[-1]
+    runs = find_baseline.runs_of(project.ledger, [commit], project.config.project, project.experiment)
+    of_this_tree = [found for found in runs if found.run.git.tree == commit.tree]
+    standing = [found for found in of_this_tree if found.stands_for_its_commit]
+    if standing:
+        return standing[-1]
+    clean = [found for found in of_this_tree if not found.run.git.dirty]
+    if clean and clean[-1].run.improvised:
+        raise NotFound(
+            f"the run of {commit.sha[:7]} was trained by another command than the configuration names",
+            hint="`mlops-ci run` without a command trains what can be released",
+        )
     if clean:
         raise NotFound(
             f"the run of {commit.sha[:7]} {clean[-1].run.status}", hint="train that commit again: `mlops-ci run`"
@@ -132,17 +140,26 @@ def _model_of(found: RecordedRun) -> Model:
     return found.run.model
 
 
-def _verdict_of(project: Project, found: RecordedRun) -> Record | None:
-    """The newest verdict on the run that was not given by a laptop's own rules; if the newest of all failed, refuse."""
-    verdicts = [record for record in project.ledger.find(f"run/{found.run.run_id}") if record.kind == "verdict"]
-    if not verdicts:
-        return None
-    report = verdicts[-1].read(GateReport)
-    if report.verdict == "fail":
-        failed = next((result.reason for result in report.results if result.verdict == "fail"), "")
-        raise Refused(f"run {found.run.run_id} failed its gates: {failed}", hint="register a commit whose run passes")
-    shared = [record for record in verdicts if record.read(GateReport).policy.origin != "local"]
-    return shared[-1] if shared else None
+def _passed(project: Project, found: RecordedRun, commit: git.Commit, policy_sha: str) -> str:
+    """The id of the verdict of the default branch's gates, which is given now; a refusal if it is not good enough."""
+    judgement = judge_release(project, found, commit.sha, policy_sha)
+    if judgement.exit_code:
+        reasons = [result.reason for result in judgement.report.results if result.verdict in {"fail", "inconclusive"}]
+        raise Refused(
+            f"run {found.run.run_id} does not pass the gates of the default branch: {'; '.join(reasons[:3])}",
+            hint="register a commit whose run passes",
+        )
+    return judgement.record_id
+
+
+def _lasting_artifacts(project: Project) -> None:
+    """In CI a folder of the checkout is gone with the runner."""
+    address = project.config.artifacts
+    if project.event and address != "git" and not Path(address.removeprefix("file://")).is_absolute():
+        raise UsageError(
+            f"`artifacts: {address}` is a folder of this runner, and is gone with it",
+            hint="take `artifacts: git`, or a folder that every runner mounts",
+        )
 
 
 def _tagger(project: Project, tag: str) -> list[str]:

@@ -22,6 +22,8 @@ from mlops_ci.lifecycle.project import Project, state_home, web_address
 from mlops_ci.release import Release, image_files, service_files
 from mlops_ci.targets import Target
 
+_MARKER = ".rendered-by-mlops-ci"
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -60,7 +62,7 @@ def render(
         version: What to deploy.
         version_record: The id of its record.
         names: Keys of `targets:`.
-        into: Files of ours that are there already are replaced; other files stay.
+        into: Empty, or a folder that was rendered into before: then that is replaced.
         overrides: A folder with templates that replace ours.
         with_model: Fetch the model's files into `service/model`, verified.
 
@@ -100,7 +102,7 @@ def target_of(config: Config, name: str) -> TargetConfig:
     """The configuration of the target *name*. Raises `NotFound` if there is none."""
     if name not in config.targets:
         hint = providers.suggestion(name, config.targets) if config.targets else "add it to `targets:` in mlops.yaml"
-        raise NotFound(f"there is no target {name!r} on the default branch", hint=hint)
+        raise NotFound(f"there is no target {name!r}", hint=hint)
     return config.targets[name]
 
 
@@ -159,11 +161,13 @@ def _plan(config: Config, version: ModelVersion, version_record: str, name: str,
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Replace what an earlier rendering left in *folder*; a folder that holds anything else is not touched."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
+        raise UsageError(f"{folder} is not empty, and nothing of it was rendered", hint="name another folder with -o")
     try:
         for name in ("service", "targets"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        # What is rendered is no change of the user's: without this, the next run would count as dirty.
-        for path, text in {".gitignore": "*\n", **texts}.items():
+        for path, text in {_MARKER: "", ".gitignore": "*\n", **texts}.items():
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, "utf-8")

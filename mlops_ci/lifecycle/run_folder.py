@@ -44,6 +44,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ended: str = ""
     duration_s: float = 0.0
     exit_code: int | None = None
+    improvised: bool = False
     alone: bool = False
     warnings: list[str] = []
 

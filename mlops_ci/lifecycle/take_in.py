@@ -107,6 +107,7 @@ def _run(
         ci=context.ci,
         command=[secrets.redact_text(word) for word in context.command],
         exit_code=context.exit_code,
+        improvised=context.improvised,
         params=secrets.redact(found.params),
         metrics=found.metrics,
         tags={name: str(value) for name, value in secrets.redact(logged.tags).items()},

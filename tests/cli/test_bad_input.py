@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,49 @@ def test_a_version_that_is_not_there(project: Workplace) -> None:
 
 def test_outside_ci_the_ci_command_says_so(project: Workplace) -> None:
     assert "no CI that mlops-ci knows" in project.run("ci", expect=2)
+
+
+def test_what_training_writes_does_not_keep_it_from_being_judged(project: Workplace) -> None:
+    config = CONFIG.replace("train.py\n", "train.py\n  metrics: [metrics.json]\n")
+    writes = "pathlib.Path('metrics.json').write_text('{\"auc\": 1}')\npathlib.Path('model.bin').write_text('x')\n"
+    project.commit({"mlops.yaml": config, "train.py": TRAIN + writes})
+    for _ in range(2):
+        assert "uncommitted" not in project.run("run")
+        project.run("gate")
+
+
+def test_a_file_that_git_does_not_know_is_a_warning(project: Workplace) -> None:
+    (project.root / "secret_sauce.py").write_text("x = 1")
+    assert "not part of the commit: secret_sauce.py" in project.run("run")
+
+
+def test_another_configuration_is_looked_up_by_its_path_on_the_base_too(project: Workplace) -> None:
+    project.commit({"ml/churn.yaml": CONFIG})
+    project.push()
+    git(project.root, "fetch", "--quiet", "origin")
+    weaker = {"ml/churn.yaml": CONFIG.replace("0.8", "0.1"), "params.json": '{"accuracy": 0.5}'}
+    project.commit(weaker, branch="weaker")
+    project.run("--config", "ml/churn.yaml", "run")
+    assert "not ready" in project.run("--config", "ml/churn.yaml", "gate", "--base", "origin/main", expect=1)
+
+
+def test_the_commands_own_options_are_its_own(project: Workplace) -> None:
+    said = project.run("run", "python", "-c", "import sys; print(sys.argv[1:])", "--json", "-h")
+    assert "['--json', '-h']" in said
+    assert "No such option" in project.run("run", "--jsn", expect=2)
+
+
+def test_json_is_json_whatever_training_prints(project: Workplace) -> None:
+    project.commit({"train.py": TRAIN + "print('hello')\n"})
+    command = [sys.executable, "-m", "mlops_ci", "run", "--json"]
+    done = subprocess.run(command, cwd=project.root, env=project.env, capture_output=True, check=True)
+    assert json.loads(done.stdout)["run"]["status"] == "finished"
+    assert b"hello" in done.stderr
+
+
+def test_debug_shows_where_and_keeps_the_exit_code(project: Workplace) -> None:
+    command = [sys.executable, "-m", "mlops_ci", "--debug", "register", "nonsense"]
+    done = subprocess.run(command, cwd=project.root, env=project.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "does not name a version" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ class Runner:
 
     def __init__(self, project: Workplace, tmp_path: Path) -> None:
         self.project, self.tmp_path, self.count = project, tmp_path, 0
+        self.name = "job"
 
     def __call__(self, name: str, ref: str, payload: dict[str, Any], *, sha: str, expect: int = 0) -> Job:
         self.count += 1
-        place = self.project.clone(f"job{self.count}")
+        # As a runner clones: through the protocol, so that what no ref names any more is not there.
+        place = self.project.clone(f"{self.name}{self.count}", "--no-local")
         git(place.root, "fetch", "--quiet", "origin", sha)
         git(place.root, "checkout", "--quiet", "--detach", sha)
-        files = {key: self.tmp_path / f"{key}{self.count}" for key in ("event", "output", "summary")}
+        files = {key: self.tmp_path / f"{self.name}{key}{self.count}" for key in ("event", "output", "summary")}
         files["event"].write_text(json.dumps(payload))
         said = place.run(
             "ci",
@@ -124,8 +127,11 @@ def test_a_merged_pull_request_is_adopted_and_not_trained_again(runner: Runner) 
     tree = git(work.root, "rev-parse", f"{merge}^{{tree}}")
     squashed = git(work.root, "commit-tree", tree, "-p", git(work.remote, "rev-parse", "main"), "-m", "squashed")
     work.push(f"{squashed}:main")
+    git(work.remote, "update-ref", "-d", "refs/pull/7/merge")
     adopted = push(runner)
     assert "adopted" in adopted.said
+    with pytest.raises(subprocess.CalledProcessError):
+        git(adopted.place.root, "cat-file", "-e", merge)
     assert adopted.outputs["run-id"] == job.outputs["run-id"]
     later = pull_request(runner, {"params.json": '{"accuracy": 0.94}'})
     assert squashed[:7] in later.summary
@@ -168,3 +174,38 @@ def test_a_pull_request_cannot_bring_a_store_with_better_runs(runner: Runner) ->
     assert job.outputs["verdict"] == "fail"
     assert "store" in job.summary
     assert not (job.place.root / "runs.db").exists()
+
+
+def test_a_payload_without_a_base_is_not_judged_by_the_branchs_own_rules(runner: Runner) -> None:
+    push(runner)
+    sha = git(runner.project.remote, "rev-parse", "main")
+    job = runner("pull_request", "refs/pull/7/merge", {"pull_request": {"number": 7}}, sha=sha, expect=2)
+    assert "does not say what the pull request is to be merged into" in job.said
+
+
+def test_a_clone_without_the_base_says_so_before_it_trains(runner: Runner) -> None:
+    base = {"sha": "b" * 40, "ref": "main"}
+    sha = git(runner.project.remote, "rev-parse", "main")
+    payload = {"pull_request": {"number": 7, "head": {"sha": sha, "ref": "x"}, "base": base}}
+    job = runner("pull_request", "refs/pull/7/merge", payload, sha=sha, expect=2)
+    assert "fetch-depth: 0" in job.said
+    assert "no run is recorded yet" in job.place.run("runs")
+
+
+def test_two_trainings_of_one_job_are_judged_each_by_its_own_run(runner: Runner) -> None:
+    sha = git(runner.project.remote, "rev-parse", "main")
+    payload = {"repository": {"default_branch": "main"}, "pull_request": None}
+    script = "import json, os, pathlib\n" + TRAIN_WITH_MODEL.replace(
+        "with mlops", "params['accuracy'] *= float(os.environ.get('X', '1'))\nwith mlops"
+    )
+    sha = runner.project.commit({"train.py": script})
+    runner.project.push()
+    base = git(runner.project.root, "rev-parse", "HEAD^")
+    payload = {"pull_request": {"number": 7, "head": {"sha": sha, "ref": "x"}, "base": {"sha": base, "ref": "main"}}}
+    verdicts = []
+    for factor, code in (("1", 0), ("0.5", 1)):
+        runner.project.env["X"] = factor
+        runner.count = 0
+        runner.name = f"cell{factor}-"
+        verdicts.append(runner("pull_request", "refs/pull/7/merge", payload, sha=sha, expect=code).outputs["verdict"])
+    assert verdicts == ["not evaluated", "fail"]

@@ -39,6 +39,10 @@ def start(project: Workplace) -> subprocess.Popen[bytes]:
     return process
 
 
+def children_of(process: subprocess.Popen[bytes]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
 def acknowledged(project: Workplace) -> int:
     return int((project.root / "progress.out").read_text() or 0)
 
@@ -51,8 +55,11 @@ def recorded(project: Workplace) -> dict[str, object]:
 
 def test_a_killed_run_is_taken_in_by_the_next_command(project: Workplace) -> None:
     process = start(project)
-    os.killpg(process.pid, signal.SIGKILL)
+    children = children_of(process)
+    process.kill()
     process.wait()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
     assert "took in 1 run" in project.run("sync")
     run = recorded(project)
     assert (run["status"], run["params"]) == ("killed", {"C": 1})
@@ -62,12 +69,12 @@ def test_a_killed_run_is_taken_in_by_the_next_command(project: Workplace) -> Non
 
 def test_a_run_whose_training_goes_on_is_left_alone(project: Workplace) -> None:
     process = start(project)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = children_of(process)
     process.kill()
     process.wait()
     assert "took in 0 runs" in project.run("sync")
     for child in children:
-        os.kill(int(child), signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and "took in 1 run" not in project.run("sync"):
         time.sleep(0.2)
@@ -77,7 +84,7 @@ def test_a_run_whose_training_goes_on_is_left_alone(project: Workplace) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_polite_end_reaches_the_training_and_is_recorded_at_once(project: Workplace, number: int) -> None:
     process = start(project)
-    os.killpg(process.pid, number)
+    os.kill(process.pid, number)
     assert process.wait(timeout=60) == 5
     run = recorded(project)
     assert run["status"] == "failed"
@@ -105,3 +112,14 @@ def test_training_started_without_us_is_no_baseline_once_head_has_moved(project:
     run = recorded(project)
     assert run["git"]["dirty"] is True
     assert "HEAD moved" in run["warnings"][0]
+
+
+def test_a_polite_end_reaches_what_a_shell_has_started(project: Workplace) -> None:
+    config = "project: churn\nrun: {command: echo hi && python train.py && echo done}\n"
+    project.commit({"mlops.yaml": config})
+    process = start(project)
+    process.terminate()
+    process.wait(timeout=60)
+    before = acknowledged(project)
+    time.sleep(0.3)
+    assert acknowledged(project) == before

@@ -40,21 +40,39 @@ def test_a_clean_tree_has_no_diff(work: Path) -> None:
     assert Checkout.find(work).diff_digest() == ""
 
 
-@pytest.mark.parametrize("name", ["README.md", "new file.txt", "ünïcode"])
-def test_a_changed_or_new_file_is_a_diff_with_its_own_digest(work: Path, name: str) -> None:
+def test_a_changed_file_is_a_diff_with_its_own_digest(work: Path) -> None:
     checkout = Checkout.find(work)
-    (work / name).write_text("one")
+    (work / "README.md").write_text("one")
     first = checkout.diff_digest()
-    (work / name).write_text("two")
+    (work / "README.md").write_text("two")
     assert first.startswith("sha256:")
     assert checkout.diff_digest() not in {"", first}
+
+
+@pytest.mark.parametrize("name", ["new file.txt", "ünïcode"])
+def test_a_file_that_git_does_not_know_is_no_diff_and_is_named(work: Path, name: str) -> None:
+    checkout = Checkout.find(work)
+    (work / name).write_text("one")
+    assert (checkout.diff_digest(), checkout.untracked()) == ("", [name])
+
+
+def test_the_index_is_not_rewritten(work: Path) -> None:
+    (work / "README.md").touch()
+    before = (work / ".git/index").read_bytes()
+    Checkout.find(work).diff_digest()
+    assert (work / ".git/index").read_bytes() == before
+
+
+def test_another_remote_than_origin_is_taken_where_it_is_the_only_one(work: Path, tmp_path: Path) -> None:
+    git(work, "remote", "rename", "origin", "upstream")
+    assert Checkout.find(work).remote == str(tmp_path / "origin.git")
 
 
 def test_ignored_files_are_no_diff(work: Path) -> None:
     commit(work, {".gitignore": "out/\n"})
     (work / "out").mkdir()
     (work / "out/model").write_text("x")
-    assert Checkout.find(work).diff_digest() == ""
+    assert (Checkout.find(work).diff_digest(), Checkout.find(work).untracked()) == ("", [])
 
 
 def test_a_detached_head_has_no_branch(work: Path) -> None:
