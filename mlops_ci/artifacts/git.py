@@ -2,12 +2,13 @@
 Artifacts in the project's own git remote, so that one job can hand a model to the next with nothing set up.
 
 Each is a blob under `refs/mlops/objects/<sha256>`, where nobody's clone finds it. Git hosts refuse large
-files, so this store takes them up to 50 MB each.
+files, so this store takes them up to 50 MB each. What the remote has not taken yet, or what was stored
+before there was one, is named by `refs/mlops/unsent/<sha256>` too, here only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mlops_ci import digests
@@ -30,35 +31,43 @@ class GitArtifacts:
         """Write blobs and send them in one push; see `ArtifactStore.put`."""
         for digest, path in files.items():
             _check(digest, path)
-        missing = {_ref(digest): path for digest, path in files.items()}
-        for ref in self._repository.refs(*missing) if missing else ():
-            del missing[ref]
-        if not missing:
+        named = {_ref(digest): path for digest, path in files.items()}
+        if not named:
             return True
-        names = "".join(f"{path.absolute()}\n" for path in missing.values()).encode()
-        blobs = self._repository.run(["hash-object", "-w", "--no-filters", "--stdin-paths"], stdin=names)
-        refs = dict(zip(missing, blobs.decode().split(), strict=True))
-        sent = self._send(refs)
-        waiting = [] if sent else [f"update {_waiting(ref)} {blob}" for ref, blob in refs.items()]
-        self._repository.update(*(f"update {ref} {blob}" for ref, blob in refs.items()), *waiting)
-        return sent
+        here = self._repository.refs(*named)
+        self._write({ref: path for ref, path in named.items() if ref not in here})
+        return self._send([_waiting(ref) for ref in named])
 
     def sync(self) -> int:
         """Send what waits in one push; see `ArtifactStore.sync`."""
-        waiting = self._repository.refs(_UNSENT)
-        if not waiting or not self._repository.remote:
-            return 0
-        self._repository.push({ref.replace(_UNSENT, _OBJECTS): blob for ref, blob in waiting.items()})
-        self._repository.update(*(f"delete {ref}" for ref in waiting))
-        return len(waiting)
+        return self._push([_UNSENT])
 
-    def _send(self, refs: Mapping[str, str]) -> bool:
-        if self._repository.remote:
-            try:
-                self._repository.push(refs)
-            except ServiceError:
-                return False
+    def _write(self, files: Mapping[str, Path]) -> None:
+        """Make blobs, each under its ref, and note at once that nobody else has them."""
+        if not files:
+            return
+        names = "".join(f"{path.absolute()}\n" for path in files.values()).encode()
+        blobs = self._repository.run(["hash-object", "-w", "--no-filters", "--stdin-paths"], stdin=names)
+        refs = dict(zip(files, blobs.decode().split(), strict=True))
+        self._repository.update(
+            *(f"update {name} {blob}" for ref, blob in refs.items() for name in (ref, _waiting(ref)))
+        )
+
+    def _send(self, waiting: Sequence[str]) -> bool:
+        """Push those of the refs *waiting* that are there; False if the remote did not take them."""
+        try:
+            self._push(waiting)
+        except ServiceError:
+            return False
         return True
+
+    def _push(self, prefixes: Sequence[str]) -> int:
+        """Push what waits at or below *prefixes*, and return how many artifacts that were."""
+        waiting = self._repository.refs(*prefixes) if self._repository.remote else {}
+        if waiting:
+            self._repository.push({ref.replace(_UNSENT, _OBJECTS): blob for ref, blob in waiting.items()})
+            self._repository.update(*(f"delete {ref}" for ref in waiting))
+        return len(waiting)
 
     def get(self, digests_: Iterable[str], folder: Path) -> dict[str, Path]:
         """Fetch what is not here yet, and verify; see `ArtifactStore.get`."""

@@ -40,13 +40,14 @@ class SideRepository:
         """Make the repository aside and give it its name at once: another process may be doing the same."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{self.name}-"))
-        git.run(["init", "--quiet", "--bare", "--template=", fresh], cwd=self.checkout.root)
         try:
+            git.run(["init", "--quiet", "--bare", "--template=", fresh], cwd=self.checkout.root)
             fresh.rename(path)
         except OSError:
-            shutil.rmtree(fresh, ignore_errors=True)
             if not path.exists():
                 raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
     @property
     def remote(self) -> str:
@@ -100,12 +101,16 @@ class SideRepository:
 
     def update(self, *commands: str) -> None:
         """Change refs here in one transaction; *commands* as `git update-ref --stdin` reads them."""
-        self.run(["update-ref", "--stdin"], stdin="".join(f"{command}\n" for command in commands).encode())
+        if commands:
+            stdin = "".join(f"{command}\n" for command in commands).encode(errors="surrogateescape")
+            self.run(["update-ref", "--stdin"], stdin=stdin)
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """Name → object of the refs here that are, or lie below, *prefixes*."""
         output = self.run(["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])
-        return dict(line.split(" ") for line in output.decode().splitlines())
+        # A ref that somebody pushed may be named in any bytes but spaces and control characters.
+        lines = output.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+        return dict(line.split(" ") for line in lines if line)
 
     def read(self, objects: Sequence[str]) -> list[bytes | None]:
         """The contents of *objects* (anything that names a blob), in order; None for one that is not here."""
@@ -117,7 +122,7 @@ class SideRepository:
         for _ in objects:
             end = output.index(b"\n", start)
             header = output[start:end].split(b" ")
-            if header[-1] == b"missing":
+            if not header[-1].isdigit():  # missing, or a submodule
                 contents.append(None)
                 start = end + 1
                 continue

@@ -68,5 +68,6 @@ class Ledger(Protocol):
 
         Raises:
             ServiceError: The remote did not answer; everything still waits.
+            Conflict: A name that was claimed here has been taken by another record meanwhile; the rest was sent.
         """
         ...

@@ -4,8 +4,9 @@ The ledger that needs no server: records as refs of the project's own git remote
 Every record is a parentless commit that holds `record.json` and takes its author and date from the
 record, so that a retried push is the same bytes. It is pushed as one ref for each of its keys,
 `refs/mlops/records/<key>/<id>`: writers never meet, and a reader fetches by prefix what it needs.
-A claim is a ref that is created only if it is not there, `refs/mlops/claims/<name>`. What could not be
-sent yet is named by `refs/mlops/pending/<id>`, here only.
+A claim is a ref that is created only if it is not there, `refs/mlops/claims/<name>`. What lies below these
+two is what the last fetch found; what was not sent yet is named by `refs/mlops/pending/<id>` and
+`refs/mlops/pending-claims/<name>`, here only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mlops_ci import records as recording
-from mlops_ci.errors import Conflict, ServiceError
+from mlops_ci.errors import Conflict, MlopsCIError, ServiceError
 from mlops_ci.git import Checkout, GitError
 from mlops_ci.git.side import SideRepository
 from mlops_ci.records import Record
@@ -21,6 +22,7 @@ from mlops_ci.records import Record
 _RECORDS = "refs/mlops/records"
 _CLAIMS = "refs/mlops/claims"
 _PENDING = "refs/mlops/pending"
+_PENDING_CLAIMS = "refs/mlops/pending-claims"
 
 
 class GitLedger:
@@ -33,59 +35,152 @@ class GitLedger:
         """Write *records* here, then send them in one push; see `Ledger.append`."""
         if not records:
             return True
+        ids = dict.fromkeys(record.id for record in records)
+        waited = self._repository.refs(*(f"{_PENDING}/{id_}" for id_ in ids)) if claims else {}
         commits = self._write(records)
-        refs = _refs(records, commits)
-        taken = {f"{_CLAIMS}/{name}": commits[record.id] for name, record in (claims or {}).items()}
-        if not self._repository.remote:
-            self._keep(records, refs, taken)
-            return True
+        claimed = {name: commits[record.id] for name, record in (claims or {}).items()}
         try:
-            self._repository.push({**refs, **taken}, create_only=taken)
-        except ServiceError as error:
-            if taken:
-                self._forget(records)
-                self._explain_refusal(taken, error)
-            self._keep(records, refs, {})
-            return False
-        self._keep(records, refs, taken, sent=True)
-        return True
+            if not self._repository.remote:
+                self._claim_here(claimed)
+                return True
+            sent = self._send(_refs(records, commits), claimed)
+        except MlopsCIError:
+            self._forget(id_ for id_ in ids if f"{_PENDING}/{id_}" not in waited)
+            raise
+        if sent:
+            self._forget(ids, claimed)
+        return sent
 
     def find(self, *keys: str) -> list[Record]:
         """Fetch by prefix, then read; see `Ledger.find`."""
         if not keys:
             return []
         prefixes = [f"{_RECORDS}/{key}" for key in keys]
-        self._repository.fetch(f"+{prefix}/*:{prefix}/*" for prefix in prefixes)
-        return self._read(self._repository.refs(*prefixes).values())
+        self._fetch(f"{prefix}/*" for prefix in prefixes)
+        held = self._load(self._repository.refs(*prefixes, _PENDING))
+        return _in_order(
+            record for ref, record in held.items() if any(_lies_below(key, keys) for key in _keys_of(ref, record))
+        )
 
     def claims(self, prefix: str) -> dict[str, Record]:
-        """See `Ledger.claims`."""
-        under = f"{_CLAIMS}/{prefix}".rstrip("/")
-        self._repository.fetch([f"+{under}*:{under}*"])
-        refs = self._repository.refs(under)
-        by_commit = dict(self._load(refs.values()))
-        return {ref.removeprefix(f"{_CLAIMS}/"): by_commit[commit] for ref, commit in sorted(refs.items())}
+        """See `Ledger.claims`. A claim that waits here is one too, unless the remote knows another."""
+        self._fetch([f"{_CLAIMS}/{prefix}".rstrip("/") + "*"])
+        names: dict[str, Record] = {}
+        for folder in (_PENDING_CLAIMS, _CLAIMS):
+            held = self._load(self._repository.refs(f"{folder}/{prefix}".rstrip("/")))
+            names |= {ref.removeprefix(f"{folder}/"): record for ref, record in held.items()}
+        return dict(sorted(names.items()))
 
     def all(self) -> Iterator[Record]:
         """Fetch everything, then read; see `Ledger.all`."""
-        self._repository.fetch([f"+{_RECORDS}/*:{_RECORDS}/*"])
-        yield from self._read(self._repository.refs(_RECORDS, _PENDING).values())
+        self._fetch([f"{_RECORDS}/*"])
+        held = self._load(self._repository.refs(_RECORDS, _PENDING))
+        yield from _in_order(record for ref, record in held.items() if _keys_of(ref, record))
 
     def pending(self) -> int:
-        """See `Ledger.pending`."""
+        """See `Ledger.pending`; nothing waits while there is no remote."""
         return len(self._repository.refs(_PENDING)) if self._repository.remote else 0
 
     def sync(self) -> int:
-        """Send what waits in one push; see `Ledger.sync`."""
-        waiting = self._repository.refs(_PENDING)
-        if not waiting or not self._repository.remote:
+        """
+        Send what waits in one push; see `Ledger.sync`.
+
+        Raises:
+            Conflict: A name that was claimed here before the remote could be asked is another's by now. Its
+                record still waits; everything else was sent.
+        """
+        if not self._repository.remote:
             return 0
-        records = self._read(waiting.values())
-        commits = {ref.rpartition("/")[2]: commit for ref, commit in waiting.items()}
-        refs = _refs(records, commits)
-        self._repository.push(refs)
-        self._keep(records, refs, {}, sent=True)
-        return len(records)
+        waiting = self._repository.refs(_PENDING)
+        claims = self._repository.refs(_PENDING_CLAIMS)
+        claimed = {ref.removeprefix(f"{_PENDING_CLAIMS}/"): commit for ref, commit in claims.items()}
+        try:
+            return self._deliver(waiting, claimed)
+        except ServiceError:
+            self._fetch(f"{_CLAIMS}/{name}*" for name in claimed)
+            lost = self._taken(claimed, _CLAIMS)
+            if not lost:
+                raise
+        stay = {claimed[ref.removeprefix(f"{_CLAIMS}/")] for ref in lost}
+        self._deliver(
+            {ref: commit for ref, commit in waiting.items() if commit not in stay},
+            {name: commit for name, commit in claimed.items() if commit not in stay},
+        )
+        ref = lost[0].replace(_CLAIMS, _PENDING_CLAIMS)
+        raise _refusal(
+            lost,
+            hint=f"all else was sent; `git --git-dir={self._repository.path} update-ref -d {ref}` gives the name up",
+        )
+
+    def _deliver(self, waiting: Mapping[str, str], claimed: Mapping[str, str]) -> int:
+        """Push the records of the pending refs *waiting* and the claims, all or none; return how many records."""
+        held = self._load(waiting)
+        if held:
+            commits = {ref.rpartition("/")[2]: commit for ref, commit in waiting.items()}
+            self._push(_refs(held.values(), commits), claimed)
+            self._forget((ref.rpartition("/")[2] for ref in held), claimed)
+        return len(held)
+
+    def _send(self, refs: Mapping[str, str], claimed: Mapping[str, str]) -> bool:
+        """Push an `append`; False if the remote did not answer and nothing was claimed."""
+        self._refuse_taken(claimed, _PENDING_CLAIMS)
+        try:
+            self._push(refs, claimed)
+        except ServiceError:
+            if not claimed:
+                return False
+            # Was it refused because a name is taken, or is the remote away?
+            self._fetch(f"{_CLAIMS}/{name}*" for name in claimed)
+            self._refuse_taken(claimed, _CLAIMS)
+            raise
+        return True
+
+    def _push(self, refs: Mapping[str, str], claimed: Mapping[str, str]) -> None:
+        taken = {f"{_CLAIMS}/{name}": commit for name, commit in claimed.items()}
+        self._repository.push({**refs, **taken}, create_only=taken)
+
+    def _fetch(self, patterns: Iterable[str]) -> None:
+        """Make what *patterns* match here what it is at the remote; what was deleted there goes here too."""
+        wanted = list(patterns)
+        refspecs = [f"+{pattern}:{pattern}" for pattern in wanted]
+        try:
+            self._repository.fetch(refspecs, "--prune")
+        except ServiceError:
+            # A ref that once was pushed where others have a folder is in the way, and no pattern covers it.
+            here = self._repository.refs(_RECORDS, _CLAIMS)
+            above = [ref for ref in here if any(pattern.startswith(f"{ref}/") for pattern in wanted)]
+            if not above:
+                raise
+            self._repository.update(*(f"delete {ref}" for ref in above))
+            self._repository.fetch(refspecs, "--prune")
+
+    def _claim_here(self, claimed: Mapping[str, str]) -> None:
+        """Take names in this clone, all or none; `sync` takes them at the remote."""
+        self._refuse_taken(claimed, _CLAIMS, _PENDING_CLAIMS)
+        refs = {f"{_PENDING_CLAIMS}/{name}": commit for name, commit in claimed.items()}
+        here = self._repository.refs(*refs) if refs else {}
+        try:
+            self._repository.update(*(f"create {ref} {commit}" for ref, commit in refs.items() if ref not in here))
+        except GitError:  # somebody was faster
+            self._refuse_taken(claimed, _PENDING_CLAIMS)
+            raise
+
+    def _refuse_taken(self, claimed: Mapping[str, str], *folders: str) -> None:
+        for folder in folders:
+            if lost := self._taken(claimed, folder):
+                raise _refusal(lost)
+
+    def _taken(self, claimed: Mapping[str, str], folder: str) -> list[str]:
+        """Which of the names another commit has in *folder* than the one that *claimed* gives; as refs."""
+        wanted = {f"{folder}/{name}": commit for name, commit in claimed.items()}
+        held = self._repository.refs(*wanted) if wanted else {}
+        return [ref for ref, commit in wanted.items() if held.get(ref, commit) != commit]
+
+    def _forget(self, ids: Iterable[str], claims: Iterable[str] = ()) -> None:
+        """Let go of what waited here: it was sent, or refused."""
+        self._repository.update(
+            *(f"delete {_PENDING}/{id_}" for id_ in ids), *(f"delete {_PENDING_CLAIMS}/{name}" for name in claims)
+        )
 
     def _write(self, records: Iterable[Record]) -> dict[str, str]:
         """Make a commit of each record, held by its pending ref; record id → commit."""
@@ -94,48 +189,48 @@ class GitLedger:
         output = self._repository.run(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream)
         return dict(zip((record.id for record in unique), output.decode().split(), strict=True))
 
-    def _keep(
-        self, records: Iterable[Record], refs: Mapping[str, str], taken: Mapping[str, str], *, sent: bool = False
-    ) -> None:
-        """Name *refs* and claims here too, and drop the pending refs of what was *sent*."""
-        commands = [f"update {ref} {commit}" for ref, commit in refs.items()]
-        commands += [f"{'update' if sent else 'create'} {ref} {commit}" for ref, commit in taken.items()]
-        if sent:
-            commands += [f"delete {_PENDING}/{id_}" for id_ in {record.id for record in records}]
-        try:
-            self._repository.update(*commands)
-        except GitError:
-            if not sent:
-                self._refuse_other_claims(taken)
-            raise
+    def _load(self, refs: Mapping[str, str]) -> dict[str, Record]:
+        """The records that *refs* hold; a ref with anything else is left out."""
+        commits = sorted(set(refs.values()))
+        contents = self._repository.read([f"{commit}:record.json" for commit in commits])
+        records = dict(zip(commits, map(_decode, contents), strict=True))
+        return {ref: record for ref, commit in refs.items() if (record := records[commit]) is not None}
 
-    def _forget(self, records: Iterable[Record]) -> None:
-        self._repository.update(*(f"delete {_PENDING}/{id_}" for id_ in {record.id for record in records}))
 
-    def _explain_refusal(self, taken: Mapping[str, str], error: ServiceError) -> None:
-        """A push with claims was refused: because one is taken, or because the remote is away?"""
-        self._repository.fetch(f"+{ref}*:{ref}*" for ref in taken)
-        self._refuse_other_claims(taken)
-        raise error
+def _decode(content: bytes | None) -> Record | None:
+    """The record in *content*, or None: who may push may push anything, and must not stop everybody else."""
+    if content is None:
+        return None
+    try:
+        record = recording.decode(content)
+        record.read(recording.KINDS[record.kind])
+        sound = bool(record.id and record.keys and recording.moment(record.time).tzinfo)
+    except (MlopsCIError, LookupError, TypeError, ValueError, AttributeError):
+        return None
+    return record if sound else None
 
-    def _refuse_other_claims(self, taken: Mapping[str, str]) -> None:
-        held = self._repository.refs(*taken)
-        for ref, commit in taken.items():
-            if held.get(ref, commit) != commit:
-                name = ref.removeprefix(f"{_CLAIMS}/")
-                raise Conflict(f"{name} is taken, by another record", hint="what is claimed once stays so")
 
-    def _read(self, commits: Iterable[str]) -> list[Record]:
-        return sorted((record for _, record in self._load(commits)), key=lambda record: (record.time, record.id))
+def _keys_of(ref: str, record: Record) -> Sequence[str]:
+    """The keys under which *ref* rightly leads to *record*: all of one that waits here, else the one it names."""
+    folder, _, id_ = ref.rpartition("/")
+    if folder == _PENDING:
+        return record.keys
+    key = folder.removeprefix(f"{_RECORDS}/")
+    return (key,) if key in record.keys and record.id == id_ else ()
 
-    def _load(self, commits: Iterable[str]) -> list[tuple[str, Record]]:
-        unique = sorted(set(commits))
-        contents = self._repository.read([f"{commit}:record.json" for commit in unique])
-        return [
-            (commit, recording.decode(content))
-            for commit, content in zip(unique, contents, strict=True)
-            if content is not None
-        ]
+
+def _lies_below(key: str, keys: Iterable[str]) -> bool:
+    return any(key == asked or key.startswith(f"{asked}/") for asked in keys)
+
+
+def _in_order(records: Iterable[Record]) -> list[Record]:
+    unique = {record.id: record for record in records}
+    return [record for _, record in sorted(unique.items(), key=lambda item: (item[1].time, item[0]))]
+
+
+def _refusal(refs: Sequence[str], hint: str = "what is claimed once stays so") -> Conflict:
+    names = ", ".join(ref.partition("claims/")[2] for ref in refs)
+    return Conflict(f"{names} is taken, by another record or by what is none: {', '.join(refs)}", hint=hint)
 
 
 def _refs(records: Iterable[Record], commits: Mapping[str, str]) -> dict[str, str]:

@@ -95,7 +95,9 @@ def _claim(project: Project, name: str, proposed: ModelVersion, held: Record | N
         try:
             project.ledger.append([record], claims={name: record})
         except Conflict:
-            held = project.ledger.claims(name)[name]
+            held = project.ledger.claims(name).get(name)
+            if held is None:  # taken by something that is no record
+                raise
         else:
             return Registered(proposed, record.id, new=True)
     registered = held.read(ModelVersion)

@@ -112,3 +112,32 @@ def test_git_keeps_bytes_for_sync_while_the_remote_is_away(work: Path, tmp_path:
     assert (store.sync(), store.sync()) == (1, 0)
     elsewhere = GitArtifacts(Checkout.find(clone(tmp_path / "origin.git", tmp_path / "other")))
     assert elsewhere.get([digest], tmp_path / "out2")[digest].read_bytes() == b"these"
+
+
+def test_git_sends_what_was_put_offline_when_it_is_put_again(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"these")
+    files = {digests.of_bytes(b"these"): tmp_path / "file"}
+    store = GitArtifacts(Checkout.find(work))
+    (tmp_path / "origin.git").rename(tmp_path / "away")
+    assert [store.put(files), store.put(files)] == [False, False]
+    (tmp_path / "away").rename(tmp_path / "origin.git")
+    assert store.put(files) is True
+    assert store.sync() == 0
+    elsewhere = GitArtifacts(Checkout.find(clone(tmp_path / "origin.git", tmp_path / "other")))
+    assert elsewhere.get(files, tmp_path / "out").keys() == files.keys()
+
+
+@pytest.mark.parametrize("again", ["sync", "put"])
+def test_git_sends_what_was_put_before_there_was_a_remote(work: Path, tmp_path: Path, again: str) -> None:
+    (tmp_path / "file").write_bytes(b"these")
+    files = {digests.of_bytes(b"these"): tmp_path / "file"}
+    git(work, "remote", "remove", "origin")
+    store = GitArtifacts(Checkout.find(work))
+    assert store.put(files) is True
+    assert store.sync() == 0
+    git(work, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    store = GitArtifacts(Checkout.find(work))
+    assert store.sync() == 1 if again == "sync" else store.put(files) is True
+    elsewhere = GitArtifacts(Checkout.find(clone(tmp_path / "origin.git", tmp_path / "other")))
+    assert elsewhere.get(files, tmp_path / "out").keys() == files.keys()
+    assert store.sync() == 0

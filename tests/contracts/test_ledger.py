@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_ci import records
-from mlops_ci.entities import GitState, Metric, Run
+from mlops_ci.entities import GitState, Metric, Model, ModelVersion, Run
 from mlops_ci.errors import Conflict
 from mlops_ci.ledger import PROVIDERS, Ledger
 
@@ -194,7 +194,7 @@ def test_of_those_who_claim_a_name_at_the_same_moment_one_gets_it(member: Member
 
 def test_a_body_survives_unchanged(member: Member) -> None:
     git = GitState(trained_sha="1" * 40, head_sha="1" * 40, tree="2" * 40, branch="größe/😀")
-    params = {
+    params: dict[str, str | int | float | bool | None] = {
         "notes": "x" * 100_000,
         "größe": "日本語\n\t\u0000\u007f",
         "seed": 2**70,
@@ -234,5 +234,14 @@ def _time(second: int) -> str:
 
 
 def _version(model: str, version: str, run_id: str = "r1") -> records.Record:
-    body = {"model": model, "version": version, "run_id": run_id}
-    return records.Record(kind="version", schema=records.SCHEMA, time=records.now(), author=AUTHOR, body=body)
+    entity = ModelVersion(
+        model=model,
+        version=version,
+        tag=f"v{version}",
+        sha="1" * 40,
+        tree="2" * 40,
+        run_id=run_id,
+        run_record="3" * 64,
+        artifact=Model(flavor="onnx", digest="sha256:" + "4" * 64, size_bytes=1, files=[]),
+    )
+    return records.new(entity, author=AUTHOR)
