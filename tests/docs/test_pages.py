@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mlops_ci import config, errors
-from mlops_ci.cli import cli
+from mlops_ci.cli import BUG, INTERRUPTED, cli
 from mlops_ci.gates import verdict
 from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, code, text_of
 
@@ -111,7 +111,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
     kinds = [errors.MlopsCIError]
     for kind in kinds:
         kinds += kind.__subclasses__()
-    known = {0, verdict.FAILED, verdict.UNDECIDED, *(kind.exit_code for kind in kinds)}
+    known = {0, verdict.FAILED, verdict.UNDECIDED, BUG, INTERRUPTED, *(kind.exit_code for kind in kinds)}
     listed = text_of(README).partition("Exit codes: ")[2].partition(".\n")[0]
     assert {int(part.split()[0]) for part in listed.split("·")} == known
     helped = " ".join(str(cli.help).partition("Exit codes: ")[2].split())

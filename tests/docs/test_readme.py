@@ -95,7 +95,7 @@ def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
         for target in ("staging", "production"):
             repository.run("deployments", "stop", target)
     assert not does, "the README no longer says what this test does"
-    assert "0 could not be verified" in said["mlops-ci explain production"]
+    assert "verified, nothing is wrong" in said["mlops-ci explain production"]
     assert "cancer: ready to merge" in (repository.root.parent / "comment.md").read_text("utf-8")
     assert not processes_of(repository.root.parent)
 
