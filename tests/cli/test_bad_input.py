@@ -212,3 +212,9 @@ def test_debug_shows_where_and_keeps_the_exit_code(project: Workplace) -> None:
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "does not name a version" in done.stderr
+
+
+def test_runs_in_a_store_that_the_branch_brings_do_not_count(project: Workplace) -> None:
+    project.commit({"mlops.yaml": CONFIG + "store: sqlite:///runs.db\n", "note": "x"}, branch="own-store")
+    assert "finished" in project.run("run")
+    assert "no run of" in project.run("gate", "--base", "origin/main", expect=2)
