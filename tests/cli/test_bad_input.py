@@ -218,3 +218,10 @@ def test_runs_in_a_store_that_the_branch_brings_do_not_count(project: Workplace)
     project.commit({"mlops.yaml": CONFIG + "store: sqlite:///runs.db\n", "note": "x"}, branch="own-store")
     assert "finished" in project.run("run")
     assert "no run of" in project.run("gate", "--base", "origin/main", expect=2)
+
+
+def test_two_projects_of_one_repository_do_not_see_each_others_runs(project: Workplace) -> None:
+    run = "run: {command: python train.py, experiment: nightly}\n"
+    project.commit({"one.yaml": f"project: one\n{run}", "other.yaml": f"project: other\n{run}"})
+    project.run("--config", "one.yaml", "run")
+    assert "no run of" in project.run("--config", "other.yaml", "gate", expect=2)
