@@ -153,6 +153,39 @@ class Adoption(_Noun, frozen=True, kw_only=True):
     run_id: str
 
 
+class RunChange(_Noun, frozen=True, kw_only=True):
+    """
+    What was changed of a run after it ended; of each thing the latest change by time and record id counts.
+
+    *shas* and *tree* are those that the run is found by, so that whoever finds the run finds its changes. A field
+    that is None, or a tag that is not named, stays as it was; a tag that is None is taken away.
+    """
+
+    run_id: str
+    shas: list[str]
+    tree: str
+    deleted: bool | None = None
+    tags: dict[str, str | None] = {}
+    note: str | None = None
+    reason: str = ""
+
+
+class ExperimentChange(_Noun, frozen=True, kw_only=True):
+    """
+    What was changed of an experiment; of each thing the latest change by time and record id counts.
+
+    *experiment* is the name that its runs were recorded with, and stays its identity; *name* is what it is called now.
+    A field that is None stays as it was.
+    """
+
+    project: str
+    experiment: str
+    name: str | None = None
+    archived: bool | None = None
+    deleted: bool | None = None
+    reason: str = ""
+
+
 class GateResult(_Noun, frozen=True, kw_only=True):
     """One rule's verdict. *reason* is one sentence with the numbers in it; *limit* is the rule's, as configured."""
 

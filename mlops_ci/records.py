@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +31,8 @@ _Entity = TypeVar("_Entity", bound=msgspec.Struct)
 KINDS: dict[str, type[msgspec.Struct]] = {
     "run": entities.Run,
     "adoption": entities.Adoption,
+    "run-change": entities.RunChange,
+    "experiment-change": entities.ExperimentChange,
     "verdict": entities.GateReport,
     "version": entities.ModelVersion,
     "request": entities.ApprovalRequest,
@@ -38,7 +41,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
 }
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
     One immutable fact.
 
@@ -52,7 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     author: Author
     body: dict[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """64 hexadecimal digits: the SHA-256 of `encode(self)`."""
         return hashlib.sha256(encode(self)).hexdigest()
@@ -119,7 +122,10 @@ def canonical(value: Any) -> bytes:
         InputError: It holds what JSON cannot: text that is not Unicode, say.
     """
     try:
-        return rfc8785.dumps(_wrap(value))
+        wrapped = _wrap(value)
+        if _is_plain(wrapped):
+            return _PLAIN.encode(wrapped).encode()
+        return rfc8785.dumps(wrapped)
     except (ValueError, RecursionError) as error:
         raise InputError(f"a value cannot be recorded: {error}", hint="records hold JSON") from error
 
@@ -164,8 +170,11 @@ def _wrap(value: Any) -> Any:
         return {"$object": wrapped} if _is_wrapper(value) else wrapped
     if isinstance(value, list | tuple):
         return [_wrap(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"$float": repr(value)}
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return {"$float": repr(value)}
+        # RFC 8785 writes both alike.
+        return int(value) if value.is_integer() and -_LARGEST <= value <= _LARGEST else value
     if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
         return {"$int": str(value)}
     return value
@@ -182,6 +191,27 @@ def _unwrap(value: Any) -> Any:
     if isinstance(value, list):
         return [_unwrap(item) for item in value]
     return value
+
+
+# Ten times as fast as rfc8785, and the same bytes where `_is_plain` says so: the rest is left to that library.
+_PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON of the standard library writes *value* as RFC 8785 does: keys in ASCII, no number with an exponent."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in value.items())
+    if kind is list:
+        return all(map(_is_plain, value))
+    if kind is float:
+        return _SHORTEST <= abs(value) < _LONGEST
+    return kind in _AS_THEY_ARE
+
+
+# Between these, both write a float without an exponent, by the shortest digits that lead back to it.
+_SHORTEST, _LONGEST = 1e-4, 1e15
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 
 
 def _is_wrapper(value: dict[str, Any]) -> bool:
@@ -201,6 +231,11 @@ def _run_keys(body: dict[str, Any]) -> tuple[str, ...]:
     return (*named, f"run/{body['run_id']}")
 
 
+def experiment_key(project: str, name: str) -> str:
+    """The key of what was changed of an experiment that is, or was, called *name*: a digest, since any text is one."""
+    return f"experiment/{hashlib.sha256(canonical([project, name])).hexdigest()}"
+
+
 def _plan_keys(body: dict[str, Any]) -> tuple[str, ...]:
     target = body["plan"]["target"] if "plan" in body else body["target"]
     return (f"plan/{body['plan_digest'].removeprefix('sha256:')}", f"target/{target}")
@@ -209,6 +244,16 @@ def _plan_keys(body: dict[str, Any]) -> tuple[str, ...]:
 _KEYS: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {
     "run": _run_keys,
     "adoption": lambda body: (f"sha/{body['sha']}", f"run/{body['run_id']}"),
+    "run-change": lambda body: (
+        *(f"sha/{sha}" for sha in dict.fromkeys(body["shas"])),
+        *([f"tree/{body['tree']}"] if body["tree"] else []),
+        f"run/{body['run_id']}",
+    ),
+    "experiment-change": lambda body: tuple(
+        dict.fromkeys(
+            experiment_key(body["project"], name) for name in (body["experiment"], body.get("name")) if name is not None
+        )
+    ),
     "verdict": lambda body: (f"run/{body['candidate']['run_id']}",),
     "version": lambda body: (f"model/{body['model']}/{body['version']}", f"run/{body['run_id']}"),
     "request": _plan_keys,
