@@ -206,7 +206,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if kind is float:
         return _SHORTEST <= abs(value) < _LONGEST
-    return kind in _AS_THEY_ARE
+    return bool(kind in _AS_THEY_ARE)
 
 
 # Between these, both write a float without an exponent, by the shortest digits that lead back to it.

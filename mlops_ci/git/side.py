@@ -17,8 +17,17 @@ from pathlib import Path
 from mlops_ci import git
 from mlops_ci.errors import ServiceError
 
+_REMOTE = "ours"
+
 # Nobody's hooks, and no collection of garbage in mid-command: a fetch must not cost a second now and then.
 _OWN_SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "push.followTags=false")
+
+# A ref by ref answer, or a server that finds the whole too large; not one that asks for patience or for a password.
+_REFUSALS = ("rejected]", "HTTP 413")
+
+
+class PushRefused(ServiceError):
+    """The remote answered, and will not take this push as it is."""
 
 
 @dataclass(frozen=True)
@@ -57,47 +66,86 @@ class SideRepository:
     def run(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
         """Run git here, with the checkout's credentials. Raises as `git.run`."""
         settings = [word for setting in _OWN_SETTINGS for word in ("-c", setting)]
-        return git.run(
-            [*settings, f"--git-dir={self.path}", *args],
-            cwd=self.path,
-            stdin=stdin,
-            env=self.checkout.transport,
-        )
+        return git.run([*settings, f"--git-dir={self.path}", *args], cwd=self.path, stdin=stdin, env=self._transport)
 
-    def fetch(self, refspecs: Iterable[str], *options: str) -> None:
+    @cached_property
+    def _transport(self) -> dict[str, str]:
+        """
+        How to reach the remote, which has a name here, in the environment: its address may hold a password.
+
+        (What a partial repository notes about its remote, it notes under that name, and so not with the address.)
+        """
+        found = self.checkout.transport
+        number = int(found["GIT_CONFIG_COUNT"])
+        remote = {f"GIT_CONFIG_KEY_{number}": f"remote.{_REMOTE}.url", f"GIT_CONFIG_VALUE_{number}": self.remote}
+        return {**found, **remote, "GIT_CONFIG_COUNT": str(number + 1)}
+
+    def fetch(self, refspecs: Iterable[str], *options: str) -> bool:
         """
         Bring refs from the remote; patterns that match nothing bring nothing. Without a remote, do nothing.
+
+        Returns:
+            False if nothing can have been brought; without `--depth`, git does not say whether a pattern matched.
 
         Raises:
             ServiceError: The remote did not answer.
         """
         wanted = list(refspecs)
         if not self.remote or not wanted:
-            return
-        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "--", self.remote]
+            return False
+        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "--", _REMOTE]
         try:
             self.run([*command, *wanted])
         except git.GitError as error:
+            if not error.stderr and any(option.startswith("--depth") for option in options):
+                return False  # how git says that nothing matched, if history is to be cut
+            raise _unreachable(error) from error
+        return True
+
+    def bring(self, objects: Iterable[str]) -> None:
+        """
+        Bring *objects* from the remote by their names, and nothing that they lead to.
+
+        Raises:
+            ServiceError: The remote did not answer, or gives no single objects.
+        """
+        # To promise what we have would be to claim what it leads to: git must not negotiate here.
+        command = ["-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]
+        wanted = "".join(f"{name}\n" for name in objects).encode()
+        try:
+            self.run([*command, "--filter=tree:0", "--stdin", "--", _REMOTE], stdin=wanted)
+        except git.GitError as error:
             raise _unreachable(error) from error
 
-    def push(self, refs: Mapping[str, str], *, create_only: Iterable[str] = ()) -> None:
+    def objects(self) -> set[str]:
+        """The names of all objects that are here. (To ask for one by name would fetch it, in a partial repository.)"""
+        output = self.run(["cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)"])
+        return set(output.decode().split())
+
+    def push(
+        self, refs: Mapping[str, str], *, create_only: Iterable[str] = (), replacing: Mapping[str, str] | None = None
+    ) -> None:
         """
-        Write *refs* (name → object) to the remote, all or none.
+        Write *refs* (name → object, "" to delete it) to the remote, all or none.
 
         Args:
             refs: What to write; a ref that is there already with the same object is fine.
             create_only: Those of *refs* that must not be there with another object. (A plain push would
                 move an existing ref forward.)
+            replacing: Those of *refs* that must be there with this very object.
 
         Raises:
-            ServiceError: The remote refused or did not answer; nothing was written.
+            PushRefused: The remote will not take this push as it is; nothing was written.
+            ServiceError: The remote did not answer, or takes nothing now; nothing was written.
         """
         leases = [f"--force-with-lease={ref}:" for ref in create_only]
+        leases += [f"--force-with-lease={ref}:{expected}" for ref, expected in (replacing or {}).items()]
         specs = [f"{target}:{ref}" for ref, target in refs.items()]
         try:
-            self.run(["push", "--quiet", "--atomic", *leases, "--", self.remote, *specs])
+            self.run(["push", "--quiet", "--atomic", *leases, "--", _REMOTE, *specs])
         except git.GitError as error:
-            raise _unreachable(error) from error
+            refused = any(sign in error.stderr for sign in _REFUSALS)
+            raise _unreachable(error, PushRefused if refused else ServiceError) from error
 
     def update(self, *commands: str) -> None:
         """Change refs here in one transaction; *commands* as `git update-ref --stdin` reads them."""
@@ -105,9 +153,10 @@ class SideRepository:
             stdin = "".join(f"{command}\n" for command in commands).encode(errors="surrogateescape")
             self.run(["update-ref", "--stdin"], stdin=stdin)
 
-    def refs(self, *prefixes: str) -> dict[str, str]:
-        """Name → object of the refs here that are, or lie below, *prefixes*."""
-        output = self.run(["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])
+    def refs(self, *prefixes: str, oldest_first: bool = False) -> dict[str, str]:
+        """Name → object of the refs here that are, or lie below, *prefixes*; by name, or by the commits' dates."""
+        order = ["--sort=committerdate"] if oldest_first else []
+        output = self.run(["for-each-ref", "--format=%(refname) %(objectname)", *order, *prefixes])
         # A ref that somebody pushed may be named in any bytes but spaces and control characters.
         lines = output.decode(errors="surrogateescape").removesuffix("\n").split("\n")
         return dict(line.split(" ") for line in lines if line)
@@ -132,8 +181,8 @@ class SideRepository:
         return contents
 
 
-def _unreachable(error: git.GitError) -> ServiceError:
-    return ServiceError(
+def _unreachable(error: git.GitError, kind: type[ServiceError] = ServiceError) -> ServiceError:
+    return kind(
         f"the git remote did not do what was asked: {error}",
         hint="check the network and your rights to push; the same command may be run again",
     )

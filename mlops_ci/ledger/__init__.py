@@ -8,7 +8,7 @@ What records mean, and queries over many of them, are the business of other room
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from mlops_ci.records import Record
@@ -56,6 +56,35 @@ class Ledger(Protocol):
 
     def all(self) -> Iterator[Record]:
         """Yield every record once, ordered by time and then id. Raises as `find`."""
+        ...
+
+    def unseen(self, mark: str, known: Callable[[Sequence[str]], set[str]]) -> tuple[Iterator[Record], str]:
+        """
+        Yield what the holder of *mark* has not seen, in no special order, and perhaps some that it has.
+
+        Args:
+            mark: What this returned when the holder last took everything in; "" at first.
+            known: Which of some record ids the holder knows; those records may be left out.
+
+        Returns:
+            The records, and the mark that stands for all that is there now.
+
+        Raises:
+            ServiceError: The ledger did not answer.
+            IntegrityError: What was there at *mark* is there no more.
+        """
+        ...
+
+    def fold(self) -> tuple[int, int]:
+        """
+        Pack some old records more tightly, where the ledger has a way to; nobody notices but by its speed.
+
+        Returns:
+            How many were packed, and how many could be.
+
+        Raises:
+            ServiceError: The ledger did not answer, or refuses; nothing was changed.
+        """
         ...
 
     def pending(self) -> int:

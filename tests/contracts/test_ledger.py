@@ -192,6 +192,49 @@ def test_of_those_who_claim_a_name_at_the_same_moment_one_gets_it(member: Member
         assert {name: record.id for name, record in ledger.claims("model").items()} == {"model/churn/1.0.0": winner}
 
 
+def test_folding_changes_nothing_that_anybody_sees(member: Member) -> None:
+    one, two = open_ledger(member.one), open_ledger(member.two)
+    first, second = _version("x", "1.0.0"), _version("x", "1.0.1")
+    other = adoption("r9")
+    one.append([first, other], claims={"model/x/1.0.0": first})
+    for _ in range(2):
+        one.fold()
+        two.append([second], claims={"model/x/1.0.1": second})
+        for view in (one, two):
+            assert list(view.all()) == sorted([first, second, other], key=_order)
+            assert view.find("model/x") == sorted([first, second], key=_order)
+            assert view.claims("model/x") == {"model/x/1.0.0": first, "model/x/1.0.1": second}
+            with pytest.raises(Conflict):
+                view.append([second], claims={"model/x/1.0.0": second})
+
+
+def test_what_is_new_is_told_from_what_was_seen(member: Member) -> None:
+    one, two = open_ledger(member.one), open_ledger(member.two)
+    seen: dict[str, records.Record] = {}
+    mark = ""
+    for round_ in range(4):
+        fresh = [adoption(f"{round_}-{number}") for number in range(3)]
+        one.append(fresh)
+        if round_ % 2:
+            one.fold()
+        found, mark = two.unseen(mark, set(seen).intersection)
+        new = {record.id: record for record in found}
+        assert new.keys() >= {record.id for record in fresh}
+        seen.update(new)
+    assert list(one.all()) == sorted(seen.values(), key=_order)
+
+
+def test_a_clock_that_is_wrong_changes_the_order_and_nothing_else(member: Member) -> None:
+    """What a writer with a clock of its own says is believed by all readers alike."""
+    times = ["1970-01-01T00:00:00.000000Z", _time(5), "2199-12-31T23:59:59.999999Z", _time(4)]
+    several = [adoption(f"r{number}", time=time) for number, time in enumerate(times)]
+    for record, address in zip(several, [member.one, member.two] * 2, strict=True):
+        open_ledger(address).append([record])
+    open_ledger(member.one).fold()
+    for address in (member.one, member.two):
+        assert list(open_ledger(address).all()) == sorted(several, key=_order)
+
+
 def test_a_body_survives_unchanged(member: Member) -> None:
     git = GitState(trained_sha="1" * 40, head_sha="1" * 40, tree="2" * 40, branch="größe/😀")
     params: dict[str, str | int | float | bool | None] = {
@@ -227,6 +270,10 @@ def test_a_body_survives_unchanged(member: Member) -> None:
     assert (read.params, read.git) == (params, git)
     assert math.isnan(read.metrics["loss"].last)
     assert read.metrics["loss"].max == math.inf
+
+
+def _order(record: records.Record) -> tuple[str, str]:
+    return record.time, record.id
 
 
 def _time(second: int) -> str:

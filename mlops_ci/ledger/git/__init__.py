@@ -3,7 +3,8 @@ The ledger that needs no server: records as refs of the project's own git remote
 
 Every record is a parentless commit that holds `record.json` and takes its author and date from the
 record, so that a retried push is the same bytes. It is pushed as one ref for each of its keys,
-`refs/mlops/records/<key>/<id>`: writers never meet, and a reader fetches by prefix what it needs.
+`refs/mlops/records/<key>/<id>`: writers never meet, and a reader fetches by prefix what it needs. From time to
+time `fold` moves those refs into `refs/mlops/ledger`, so that no server has to hold a million of them.
 A claim is a ref that is created only if it is not there, `refs/mlops/claims/<name>`. What lies below these
 two is what the last fetch found; what was not sent yet is named by `refs/mlops/pending/<id>` and
 `refs/mlops/pending-claims/<name>`, here only.
@@ -11,12 +12,16 @@ two is what the last fetch found; what was not sent yet is named by `refs/mlops/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, islice
 
-from mlops_ci import records as recording
-from mlops_ci.errors import Conflict, MlopsCIError, ServiceError
+from mlops_ci.errors import Conflict, IntegrityError, MlopsCIError, ServiceError
 from mlops_ci.git import Checkout, GitError
 from mlops_ci.git.side import SideRepository
+from mlops_ci.ledger.git import commits
+from mlops_ci.ledger.git.folded import Folded
+from mlops_ci.ledger.git.folding import MOST_REFS, Loose, fold
 from mlops_ci.records import Record
 
 _RECORDS = "refs/mlops/records"
@@ -30,6 +35,7 @@ class GitLedger:
 
     def __init__(self, checkout: Checkout) -> None:
         self._repository = SideRepository(checkout, "ledger")
+        self._folded = Folded(checkout)
 
     def append(self, records: Sequence[Record], *, claims: Mapping[str, Record] | None = None) -> bool:
         """Write *records* here, then send them in one push; see `Ledger.append`."""
@@ -37,13 +43,13 @@ class GitLedger:
             return True
         ids = dict.fromkeys(record.id for record in records)
         waited = self._repository.refs(*(f"{_PENDING}/{id_}" for id_ in ids)) if claims else {}
-        commits = self._write(records)
-        claimed = {name: commits[record.id] for name, record in (claims or {}).items()}
+        written = self._write(records)
+        claimed = {name: written[record.id] for name, record in (claims or {}).items()}
         try:
             if not self._repository.remote:
                 self._claim_here(claimed)
                 return True
-            sent = self._send(_refs(records, commits), claimed)
+            sent = self._send(_refs(records, written), claimed)
         except MlopsCIError:
             self._forget(id_ for id_ in ids if f"{_PENDING}/{id_}" not in waited)
             raise
@@ -58,8 +64,13 @@ class GitLedger:
         prefixes = [f"{_RECORDS}/{key}" for key in keys]
         self._fetch(f"{prefix}/*" for prefix in prefixes)
         held = self._load(self._repository.refs(*prefixes, _PENDING))
+        # Refs first, then the fold: what is folded in between is seen twice, and not missed.
+        folded = filter(None, map(commits.read, self._folded.find(keys)))
         return _in_order(
-            record for ref, record in held.items() if any(_lies_below(key, keys) for key in _keys_of(ref, record))
+            chain(
+                (record for ref, record in held.items() if _leads_to(keys, _keys_of(ref, record))),
+                (record for record in folded if _leads_to(keys, record.keys)),
+            )
         )
 
     def claims(self, prefix: str) -> dict[str, Record]:
@@ -73,9 +84,54 @@ class GitLedger:
 
     def all(self) -> Iterator[Record]:
         """Fetch everything, then read; see `Ledger.all`."""
+        records, _ = self.unseen("", lambda _: set())
+        yield from _in_order(records)
+
+    def unseen(self, mark: str, known: Callable[[Sequence[str]], set[str]]) -> tuple[Iterator[Record], str]:
+        """
+        Fetch and read what is new; see `Ledger.unseen`. A mark says how many segments of the fold were read.
+
+        Raises:
+            IntegrityError: What was folded, and read by whoever holds *mark*, is there no more.
+        """
         self._fetch([f"{_RECORDS}/*"])
-        held = self._load(self._repository.refs(_RECORDS, _PENDING))
-        yield from _in_order(record for ref, record in held.items() if _keys_of(ref, record))
+        refs = self._repository.refs(_RECORDS, _PENDING)
+        there = known(list(dict.fromkeys(map(_id_in, refs))))
+        new = {ref: commit for ref, commit in refs.items() if _id_in(ref) not in there}
+        self._folded.update()
+        number, _, digest = mark.partition(" ")
+        seen = int(number or 0)
+        if self._folded.digest(seen) != digest and seen:
+            raise IntegrityError(
+                f"records that were read here before are gone from {self._repository.remote}, or were changed: "
+                f"the first {seen} segments of refs/mlops/ledger are not what they were",
+                hint="ask who rewrote that ref; `mlops-ci restore` brings records back from a backup",
+            )
+        folded = filter(None, map(commits.read, self._folded.since(seen)))
+        loose = (record for ref, record in self._each(new) if _keys_of(ref, record))
+        count = self._folded.count()
+        return chain(loose, folded), f"{count} {self._folded.digest(count)}" if count else ""
+
+    def fold(self, *, most_refs: int = MOST_REFS) -> tuple[int, int]:
+        """
+        Move records from refs of their own into segments, in one push that deletes *most_refs* at most.
+
+        Returns:
+            How many were moved, and how many still have refs of their own. Nothing is moved if another fold came first.
+
+        Raises:
+            ServiceError: The remote did not answer, or refuses it; nothing was changed.
+        """
+        if not self._repository.remote:
+            return 0, 0
+        self._fetch([f"{_RECORDS}/*"])
+        by_commit: defaultdict[str, list[str]] = defaultdict(list)
+        for ref, commit in self._repository.refs(_RECORDS, oldest_first=True).items():
+            by_commit[commit].append(ref)
+        oldest = islice(by_commit.items(), most_refs)
+        loose = self._loose({ref: commit for commit, refs in oldest for ref in refs})
+        folded = fold(self._folded, loose, most_refs=most_refs)
+        return folded, len(by_commit) - folded
 
     def pending(self) -> int:
         """See `Ledger.pending`; nothing waits while there is no remote."""
@@ -185,29 +241,35 @@ class GitLedger:
     def _write(self, records: Iterable[Record]) -> dict[str, str]:
         """Make a commit of each record, held by its pending ref; record id → commit."""
         unique = list({record.id: record for record in records}.values())
-        stream = b"".join(_import(record, mark) for mark, record in enumerate(unique, start=1))
+        stream = b"".join(
+            commits.write(record, ref=f"{_PENDING}/{record.id}", mark=mark)
+            for mark, record in enumerate(unique, start=1)
+        )
         output = self._repository.run(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream)
         return dict(zip((record.id for record in unique), output.decode().split(), strict=True))
 
     def _load(self, refs: Mapping[str, str]) -> dict[str, Record]:
         """The records that *refs* hold; a ref with anything else is left out."""
-        commits = sorted(set(refs.values()))
-        contents = self._repository.read([f"{commit}:record.json" for commit in commits])
-        records = dict(zip(commits, map(_decode, contents), strict=True))
+        names = sorted(set(refs.values()))
+        contents = self._repository.read([f"{name}:record.json" for name in names])
+        records = dict(zip(names, map(commits.read, contents), strict=True))
         return {ref: record for ref, commit in refs.items() if (record := records[commit]) is not None}
 
+    def _each(self, refs: Mapping[str, str]) -> Iterator[tuple[str, Record]]:
+        """As `_load`, but no more than a thousand refs at a time."""
+        rest = iter(refs.items())
+        while page := dict(islice(rest, 1000)):
+            yield from self._load(page).items()
 
-def _decode(content: bytes | None) -> Record | None:
-    """The record in *content*, or None: who may push may push anything, and must not stop everybody else."""
-    if content is None:
-        return None
-    try:
-        record = recording.decode(content)
-        record.read(recording.KINDS[record.kind])
-        sound = bool(record.id and record.keys and recording.moment(record.time).tzinfo)
-    except (MlopsCIError, LookupError, TypeError, ValueError, AttributeError):
-        return None
-    return record if sound else None
+    def _loose(self, refs: Mapping[str, str]) -> list[Loose]:
+        """The records that *refs* of the remote rightly lead to."""
+        found: dict[str, Record] = {}
+        leading: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for ref, record in self._each(refs):
+            if _keys_of(ref, record):
+                found[record.id] = record
+                leading[record.id][ref] = refs[ref]
+        return [Loose(record, leading[id_]) for id_, record in found.items()]
 
 
 def _keys_of(ref: str, record: Record) -> Sequence[str]:
@@ -219,8 +281,14 @@ def _keys_of(ref: str, record: Record) -> Sequence[str]:
     return (key,) if key in record.keys and record.id == id_ else ()
 
 
-def _lies_below(key: str, keys: Iterable[str]) -> bool:
-    return any(key == asked or key.startswith(f"{asked}/") for asked in keys)
+def _id_in(ref: str) -> str:
+    return ref.rpartition("/")[2]
+
+
+def _leads_to(asked: Iterable[str], keys: Iterable[str]) -> bool:
+    """Whether one of *keys* is, or lies below, one that was *asked* for."""
+    wanted = frozenset(asked)
+    return any(above in wanted for key in keys for above in accumulate(key.split("/"), "{}/{}".format))
 
 
 def _in_order(records: Iterable[Record]) -> list[Record]:
@@ -235,25 +303,3 @@ def _refusal(refs: Sequence[str], hint: str = "what is claimed once stays so") -
 
 def _refs(records: Iterable[Record], commits: Mapping[str, str]) -> dict[str, str]:
     return {f"{_RECORDS}/{key}/{record.id}": commits[record.id] for record in records for key in record.keys}
-
-
-def _import(record: Record, mark: int) -> bytes:
-    """The commit of *record* in the language of `git fast-import`."""
-    data = recording.encode(record)
-    seconds = int(recording.moment(record.time).timestamp())
-    who = f"{_clean(record.author.name)} <{_clean(record.author.email)}> {seconds} +0000".encode()
-    subject = f"{record.kind} {record.id[:12]}\n".encode()
-    return b"".join(
-        (
-            f"commit {_PENDING}/{record.id}\nmark :{mark}\n".encode(),
-            b"author " + who + b"\ncommitter " + who + b"\n",
-            f"data {len(subject)}\n".encode() + subject,
-            f"M 100644 inline record.json\ndata {len(data)}\n".encode() + data + b"\n",
-            f"get-mark :{mark}\n".encode(),
-        )
-    )
-
-
-def _clean(text: str) -> str:
-    """Git's identity lines end at angle brackets and line breaks."""
-    return "".join(" " if character in "<>" or not character.isprintable() else character for character in text).strip()
