@@ -39,9 +39,10 @@ def run(
     cwd: Path,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
+    inherits: Sequence[int] = (),
 ) -> bytes:
     """
-    Run git in *cwd* and return what it printed.
+    Run git in *cwd* and return what it printed; it inherits the file descriptors *inherits*.
 
     Raises:
         GitError: It ended with another code than 0.
@@ -57,6 +58,7 @@ def run(
             stdin=None if stdin is not None else subprocess.DEVNULL,
             capture_output=True,
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(env or {})},
+            pass_fds=inherits if os.name == "posix" else (),
             timeout=_TIMEOUT_S,
             check=False,
         )

@@ -7,6 +7,7 @@ this one. What its refs mean is the business of whoever names them.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_ci import git
+from mlops_ci import git, locks
 from mlops_ci.errors import ServiceError
 
 _REMOTE = "ours"
+_LEFT_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
+_MOST_LEFT_LOCKS = 20
+_MOST_PACKS, _MOST_LOOSE = 50, 6_000
 
 # Nobody's hooks, and no collection of garbage in mid-command: a fetch must not cost a second now and then.
 _OWN_SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "push.followTags=false")
@@ -65,8 +69,31 @@ class SideRepository:
 
     def run(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
         """Run git here, with the checkout's credentials. Raises as `git.run`."""
+        return self._run(args, stdin)
+
+    def change(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
+        """
+        As `run`, while no other process changes anything here.
+
+        Git would not wait for another, and the locks of one that was killed would stay. Ours is the lock that counts,
+        so what is locked by git when we hold it was left behind.
+        """
+        with locks.held(self.path.with_suffix(".lock")) as lock:
+            for _ in range(_MOST_LEFT_LOCKS):
+                try:
+                    return self._run(args, stdin, [lock])
+                except git.GitError as error:
+                    left = _LEFT_LOCK.search(error.stderr)
+                    if not left or not Path(left[1]).is_relative_to(self.path):
+                        raise
+                    Path(left[1]).unlink(missing_ok=True)
+            return self._run(args, stdin, [lock])
+
+    def _run(self, args: Sequence[str | Path], stdin: bytes | None, inherits: Sequence[int] = ()) -> bytes:
         settings = [word for setting in _OWN_SETTINGS for word in ("-c", setting)]
-        return git.run([*settings, f"--git-dir={self.path}", *args], cwd=self.path, stdin=stdin, env=self._transport)
+        command = [*settings, f"--git-dir={self.path}", *args]
+        # A git that outlives us goes on holding the lock.
+        return git.run(command, cwd=self.path, stdin=stdin, env=self._transport, inherits=inherits)
 
     @cached_property
     def _transport(self) -> dict[str, str]:
@@ -95,7 +122,7 @@ class SideRepository:
             return False
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "--", _REMOTE]
         try:
-            self.run([*command, *wanted])
+            self.change([*command, *wanted])
         except git.GitError as error:
             if not error.stderr and any(option.startswith("--depth") for option in options):
                 return False  # how git says that nothing matched, if history is to be cut
@@ -113,7 +140,7 @@ class SideRepository:
         command = ["-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]
         wanted = "".join(f"{name}\n" for name in objects).encode()
         try:
-            self.run([*command, "--filter=tree:0", "--stdin", "--", _REMOTE], stdin=wanted)
+            self.change([*command, "--filter=tree:0", "--stdin", "--", _REMOTE], stdin=wanted)
         except git.GitError as error:
             raise _unreachable(error) from error
 
@@ -121,6 +148,13 @@ class SideRepository:
         """The names of all objects that are here. (To ask for one by name would fetch it, in a partial repository.)"""
         output = self.run(["cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)"])
         return set(output.decode().split())
+
+    def tidy(self) -> None:
+        """Pack what many small commands left, if it is much; nothing that a ref leads to is lost."""
+        packs = sum(1 for _ in (self.path / "objects" / "pack").glob("*.pack"))
+        loose = sum(1 for _ in (self.path / "objects" / "17").glob("*"))  # a 256th of all, as git itself estimates
+        if packs > _MOST_PACKS or loose > _MOST_LOOSE // 256:
+            self.change(["gc", "--quiet"])
 
     def push(
         self, refs: Mapping[str, str], *, create_only: Iterable[str] = (), replacing: Mapping[str, str] | None = None
@@ -142,7 +176,7 @@ class SideRepository:
         leases += [f"--force-with-lease={ref}:{expected}" for ref, expected in (replacing or {}).items()]
         specs = [f"{target}:{ref}" for ref, target in refs.items()]
         try:
-            self.run(["push", "--quiet", "--atomic", *leases, "--", _REMOTE, *specs])
+            self.change(["push", "--quiet", "--atomic", *leases, "--", _REMOTE, *specs])
         except git.GitError as error:
             refused = any(sign in error.stderr for sign in _REFUSALS)
             raise _unreachable(error, PushRefused if refused else ServiceError) from error
@@ -151,7 +185,7 @@ class SideRepository:
         """Change refs here in one transaction; *commands* as `git update-ref --stdin` reads them."""
         if commands:
             stdin = "".join(f"{command}\n" for command in commands).encode(errors="surrogateescape")
-            self.run(["update-ref", "--stdin"], stdin=stdin)
+            self.change(["update-ref", "--stdin"], stdin=stdin)
 
     def refs(self, *prefixes: str, oldest_first: bool = False) -> dict[str, str]:
         """Name → object of the refs here that are, or lie below, *prefixes*; by name, or by the commits' dates."""

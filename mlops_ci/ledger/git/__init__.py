@@ -145,6 +145,7 @@ class GitLedger:
             Conflict: A name that was claimed here before the remote could be asked is another's by now. Its
                 record still waits; everything else was sent.
         """
+        self._repository.tidy()
         if not self._repository.remote:
             return 0
         waiting = self._repository.refs(_PENDING)
@@ -245,7 +246,7 @@ class GitLedger:
             commits.write(record, ref=f"{_PENDING}/{record.id}", mark=mark)
             for mark, record in enumerate(unique, start=1)
         )
-        output = self._repository.run(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream)
+        output = self._repository.change(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream)
         return dict(zip((record.id for record in unique), output.decode().split(), strict=True))
 
     def _load(self, refs: Mapping[str, str]) -> dict[str, Record]:

@@ -52,6 +52,7 @@ class Folded:
         Raises:
             ServiceError: The remote did not answer.
         """
+        self.repository.tidy()
         self._fetch()
         first = {entry.oid for name, entry in self._index().items() if entry.is_tree and name in _grouped(hashes, 0, 2)}
         folders = self._folders()

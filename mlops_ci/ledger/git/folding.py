@@ -76,7 +76,9 @@ def compose(folded: Folded, records: Sequence[Record]) -> str:
     """Make the commit that follows the newest fold and holds *records* too; nothing is sent."""
     stream = b"".join(_stream(folded, records))
     return (
-        folded.repository.run(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream).decode().strip()
+        folded.repository.change(["fast-import", "--quiet", "--date-format=raw", "--force"], stdin=stream)
+        .decode()
+        .strip()
     )
 
 
