@@ -75,12 +75,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def fold(self) -> tuple[int, int]:
+    def fold(self, *, at_least: int = 1) -> tuple[int, int]:
         """
         Pack some old records more tightly, where the ledger has a way to; nobody notices but by its speed.
 
+        Args:
+            at_least: Do nothing if fewer could be packed.
+
         Returns:
-            How many were packed, and how many could be.
+            How many were packed, and how many still could be.
 
         Raises:
             ServiceError: The ledger did not answer, or refuses; nothing was changed.

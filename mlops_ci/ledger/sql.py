@@ -42,8 +42,9 @@ class SqlLedger:
         del mark, known
         return self.all(), ""
 
-    def fold(self) -> tuple[int, int]:
+    def fold(self, *, at_least: int = 1) -> tuple[int, int]:
         """See `Ledger.fold`; a database packs by itself."""
+        del at_least
         return 0, 0
 
     def pending(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import Adoption, GateReport
-from mlops_ci.errors import AwaitsApproval, TrainingFailed, UsageError
+from mlops_ci.errors import AwaitsApproval, MlopsCIError, TrainingFailed, UsageError
 from mlops_ci.lifecycle import log_run, policy
 from mlops_ci.lifecycle.deploy import Deployed, deploy
 from mlops_ci.lifecycle.find_baseline import RecordedRun, runs_of
@@ -19,6 +19,8 @@ from mlops_ci.lifecycle.register_model import Registered, register
 from mlops_ci.lifecycle.render import render
 
 Notify = Callable[[str], None]
+
+_MANY_RECORDS = 500  # with refs of their own, before a push to a branch folds them
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def react(project: Project, event: Event, *, into: Path, notify: Notify) -> Reac
         adopted = _adopt(project)
         if adopted is not None:
             notify(f"the same tree was trained as run {adopted.run.run_id}: adopted")
-            return _judged(project, adopted)
-        return _trained(project, project, notify)
+            reaction = _judged(project, adopted)
+        else:
+            reaction = _trained(project, project, notify)
+        _fold(project, notify)
+        return reaction
     raise UsageError(
         f"the event {event.name or 'of this CI run'!r} is none that mlops-ci acts on",
         hint="start the workflow on pull_request, on push to a branch, or on push of a version tag",
@@ -114,6 +119,17 @@ def _adopt(project: Project) -> RecordedRun | None:
         adoption = Adoption(sha=commit.sha, tree=commit.tree, run_id=found.run.run_id)
         project.ledger.append([records.new(adoption, author=project.author)])
     return found
+
+
+def _fold(project: Project, notify: Notify) -> None:
+    """Keep the ledger small, now and then, where a job may write to it anyway."""
+    try:
+        folded, _ = project.ledger.fold(at_least=_MANY_RECORDS)
+    except MlopsCIError as error:
+        notify(f"old records were not folded: {error}; a later push tries again")
+    else:
+        if folded:
+            notify(f"folded {folded} records into refs/mlops/ledger")
 
 
 def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> Reaction:

@@ -112,12 +112,13 @@ class GitLedger:
         count = self._folded.count()
         return chain(loose, folded), f"{count} {self._folded.digest(count)}" if count else ""
 
-    def fold(self, *, most_refs: int = MOST_REFS) -> tuple[int, int]:
+    def fold(self, *, at_least: int = 1, most_refs: int = MOST_REFS) -> tuple[int, int]:
         """
         Move records from refs of their own into segments, in one push that deletes *most_refs* at most.
 
         Returns:
-            How many were moved, and how many still have refs of their own. Nothing is moved if another fold came first.
+            How many were moved, and how many still have refs of their own. Nothing is moved if those are fewer than
+            *at_least*, or if another fold came first.
 
         Raises:
             ServiceError: The remote did not answer, or refuses it; nothing was changed.
@@ -128,6 +129,8 @@ class GitLedger:
         by_commit: defaultdict[str, list[str]] = defaultdict(list)
         for ref, commit in self._repository.refs(_RECORDS, oldest_first=True).items():
             by_commit[commit].append(ref)
+        if len(by_commit) < at_least:
+            return 0, len(by_commit)
         oldest = islice(by_commit.items(), most_refs)
         loose = self._loose({ref: commit for commit, refs in oldest for ref in refs})
         folded = fold(self._folded, loose, most_refs=most_refs)

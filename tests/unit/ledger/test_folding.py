@@ -160,6 +160,14 @@ def test_one_push_takes_so_many_refs_and_the_oldest_first(work: Path, remote: Pa
     assert [records.decode(line.encode()) for line in lines] == some[:5]
 
 
+def test_few_are_left_as_they_are_if_that_is_asked_for(work: Path, remote: Path) -> None:
+    ledger = ledger_of(work)
+    ledger.append(some_records(4))
+    assert ledger.fold(at_least=5) == (0, 4)
+    assert len(refs_of(remote)) == 8
+    assert ledger.fold(at_least=4) == (4, 0)
+
+
 def refuse_pushes_of_more_than(remote: Path, refs: int) -> None:
     hook = remote / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
