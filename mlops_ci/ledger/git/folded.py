@@ -40,7 +40,8 @@ class Folded:
         self.repository = SideRepository(checkout, "folded")
         self._whole = SideRepository(checkout, "folded-whole")
         self._here: set[str] = set()
-        self._root: _Tree = {}
+        self._index: _Tree = {}
+        self._folders: dict[int, str] = {}
         self.tip = ""
 
     def update(self, hashes: Iterable[str] = ()) -> str:
@@ -54,15 +55,15 @@ class Folded:
         """
         self.repository.tidy()
         self._fetch()
-        first = {entry.oid for name, entry in self._index().items() if entry.is_tree and name in _grouped(hashes, 0, 2)}
-        folders = self._folders()
+        names = set(map(layout.first_name, hashes))
+        first = [entry.oid for name, entry in self._index.items() if entry.is_tree and name in names]
         try:
-            self._bring([*first, *([folders[max(folders)]] if folders else [])])
+            self._bring([*first, *([self._folders[max(self._folders)]] if self._folders else [])])
         except ServiceError:
             if self.repository is self._whole:
                 raise
             # It gives no single objects, or it is away.
-            self.repository = self._whole
+            self.repository, self.tip = self._whole, ""
             self._fetch()
         return self.tip
 
@@ -95,11 +96,10 @@ class Folded:
 
     def count(self) -> int:
         """How many segments there are. Raises as `find`."""
-        folders = self._folders()
-        if not folders:
+        if not self._folders:
             return 0
-        last = max(folders)
-        [files] = self._bring_trees([folders[last]])
+        last = max(self._folders)
+        [files] = self._bring_trees([self._folders[last]])
         return (last << 8) + max(_numbered(files), default=-1) + 1
 
     def digest(self, count: int) -> str:
@@ -110,12 +110,11 @@ class Folded:
     def pages(self, hashes: Iterable[str]) -> dict[str, Page]:
         """Path → the page of the index for each of *hashes*; as of the last `update`. Raises as `find`."""
         found: dict[str, tuple[str, list[str]]] = {}
-        index = self._root.get("index")
-        level = {"index": (index.oid if index else "", list(hashes))}
+        level = {"index": ("", list(hashes))}
         for first, end in layout.digits():
             if not level:
                 break
-            trees = self._bring_trees([oid for oid, _ in level.values()])
+            trees = self._bring_trees([oid for oid, _ in level.values()]) if first else [self._index]
             below: dict[str, tuple[str, list[str]]] = {}
             for (path, (_, sought)), tree in zip(level.items(), trees, strict=True):
                 for name, some in _grouped(sought, first, end).items():
@@ -139,9 +138,8 @@ class Folded:
 
     def _segments(self, numbers: Sequence[int]) -> list[str]:
         """The objects that are the segments *numbers*; one that an index names and that is not there is left out."""
-        folders = self._folders()
-        needed = [folder for folder in dict.fromkeys(number >> 8 for number in numbers) if folder in folders]
-        trees = dict(zip(needed, self._bring_trees([folders[folder] for folder in needed]), strict=True))
+        needed = [folder for folder in dict.fromkeys(number >> 8 for number in numbers) if folder in self._folders]
+        trees = dict(zip(needed, self._bring_trees([self._folders[folder] for folder in needed]), strict=True))
         files = {folder: _numbered(tree) for folder, tree in trees.items()}
         return [
             files[number >> 8][number & 255]
@@ -152,17 +150,12 @@ class Folded:
     def _fetch(self) -> None:
         partial = [] if self.repository is self._whole else ["--filter=tree:2"]
         there = self.repository.fetch([f"+{TIP}*:{TIP}*"], "--depth=1", *partial)
-        self.tip = self.repository.refs(TIP).get(TIP, "") if there else ""
-        self._here = self.repository.objects() if self.tip else set()
-        [self._root] = self._trees([f"{self.tip}^{{tree}}"]) if self.tip else [{}]
-
-    def _index(self) -> _Tree:
-        index = self._root.get("index")
-        return self._trees([index.oid])[0] if index and index.is_tree else {}
-
-    def _folders(self) -> dict[int, str]:
-        root = self._root.get("segments")
-        return _numbered(self._trees([root.oid])[0], trees=True) if root and root.is_tree else {}
+        tip = self.repository.refs(TIP).get(TIP, "") if there else ""
+        if tip != self.tip or not self._here:
+            self._here = self.repository.objects() if tip else set()
+            self._index, folders = self._trees([f"{tip}:index", f"{tip}:segments"]) if tip else ({}, {})
+            self._folders = _numbered(folders, trees=True)
+        self.tip = tip
 
     def _bring_trees(self, oids: Sequence[str]) -> list[_Tree]:
         """The entries of the trees *oids*; none of one that is ""."""

@@ -43,6 +43,11 @@ def segment_path(number: int) -> str:
     return f"segments/{number >> 8:02x}/{number & 255:02x}"
 
 
+def first_name(hash_: str) -> str:
+    """The name below `index/` that leads to a hash."""
+    return hash_[:_FIRST]
+
+
 def digits() -> Iterator[tuple[int, int]]:
     """From where to where in a hash the names stand that lead down from `index/`, one after the other."""
     yield 0, _FIRST
