@@ -129,6 +129,20 @@ class SideRepository:
             raise _unreachable(error) from error
         return True
 
+    def listed(self, pattern: str) -> dict[str, str]:
+        """
+        Name → object of the remote's refs that match *pattern*; to fetch would bring the objects too.
+
+        Raises:
+            ServiceError: The remote did not answer.
+        """
+        try:
+            output = self.run(["ls-remote", "--", _REMOTE, pattern])
+        except git.GitError as error:
+            raise _unreachable(error) from error
+        lines = [line.split("\t") for line in output.decode(errors="surrogateescape").splitlines()]
+        return {ref: name for name, ref in lines}
+
     def bring(self, objects: Iterable[str]) -> None:
         """
         Bring *objects* from the remote by their names, and nothing that they lead to.

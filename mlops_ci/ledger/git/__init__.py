@@ -270,7 +270,7 @@ class GitLedger:
         found: dict[str, Record] = {}
         leading: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for ref, record in self._each(refs):
-            if _keys_of(ref, record):
+            if _keys_of(ref, record) and commits.is_known(record):
                 found[record.id] = record
                 leading[record.id][ref] = refs[ref]
         return [Loose(record, leading[id_]) for id_, record in found.items()]
@@ -282,7 +282,8 @@ def _keys_of(ref: str, record: Record) -> Sequence[str]:
     if folder == _PENDING:
         return record.keys
     key = folder.removeprefix(f"{_RECORDS}/")
-    return (key,) if key in record.keys and record.id == id_ else ()
+    # Under which keys a newer program's record belongs only that program can tell.
+    return (key,) if record.id == id_ and (key in record.keys or not commits.is_known(record)) else ()
 
 
 def _id_in(ref: str) -> str:

@@ -160,6 +160,23 @@ def test_one_push_takes_so_many_refs_and_the_oldest_first(work: Path, remote: Pa
     assert [records.decode(line.encode()) for line in lines] == some[:5]
 
 
+def test_a_record_of_a_kind_that_only_a_newer_program_knows_is_kept(work: Path, remote: Path) -> None:
+    """Else an older program would collect the artifacts that it names, and leave it out of a backup."""
+    ledger, some = ledger_of(work), some_records(2)
+    newer = records.replace(some[0], kind="waiver", body={"digest": "sha256:1"})
+    (remote / "newer").write_bytes(records.encode(newer))
+    tree = git(remote, "mktree", stdin=f"100644 blob {git(remote, 'hash-object', '-w', 'newer')}\trecord.json\n")
+    commit = git(remote, "commit-tree", tree, "-m", "newer")
+    git(remote, "update-ref", f"refs/mlops/records/waiver/w1/{newer.id}", commit)
+    ledger.append(some)
+    for _ in range(2):
+        assert {record.id for record in ledger.all()} == {newer.id, *(record.id for record in some)}
+        assert [record.id for record in ledger.find("waiver/w1")] == [newer.id]
+        assert ledger.find("run/run-1") == [some[1]]
+        ledger.fold()
+    assert len(refs_of(remote)) == 1
+
+
 def test_few_are_left_as_they_are_if_that_is_asked_for(work: Path, remote: Path) -> None:
     ledger = ledger_of(work)
     ledger.append(some_records(4))
