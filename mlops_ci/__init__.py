@@ -2,7 +2,8 @@
 mlops-ci: from a git commit to a served model.
 
 Training code says `import mlops_ci as mlops` and has the functions of `mlops_ci.tracking`, which load when
-the first of them is asked for, and which need the standard library alone.
+the first of them is asked for, and which need the standard library alone. `mlops.search_runs` is for those
+who look at runs afterwards, where mlops-ci is installed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         log_data,
         log_dict,
         log_figure,
+        log_history,
         log_metric,
         log_metrics,
         log_model,
@@ -39,6 +41,7 @@ __all__ = [
     "log_data",
     "log_dict",
     "log_figure",
+    "log_history",
     "log_metric",
     "log_metrics",
     "log_model",
@@ -53,6 +56,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "search_runs":
+        from mlops_ci.lifecycle.query_runs import search_runs  # noqa: PLC0415  # needs the whole installation
+
+        return search_runs
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from mlops_ci import tracking  # noqa: PLC0415  # the command line imports this package and needs none of it

@@ -193,19 +193,21 @@ def _unwrap(value: Any) -> Any:
     return value
 
 
-# Ten times as fast as rfc8785, and the same bytes where `_is_plain` says so: the rest is left to that library.
-_PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+# Four times as fast as rfc8785, and the same bytes where `_is_plain` says so: the rest is left to that library.
+_PLAIN = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether JSON of the standard library writes *value* as RFC 8785 does: keys in ASCII, no number with an exponent."""
+    """Whether the standard library writes *value* as RFC 8785 does: keys in ASCII, no number with an exponent."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in value.items())
     if kind is list:
         return all(map(_is_plain, value))
     if kind is float:
-        return _SHORTEST <= abs(value) < _LONGEST
+        return bool(_SHORTEST <= abs(value) < _LONGEST)
     return bool(kind in _AS_THEY_ARE)
 
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,10 +31,14 @@ COMMANDS = {
     "approve": "sign a decision on a deployment",
     "explain": "follow a deployment down to its data, verifying everything",
     "runs": "list runs, or show one",
+    "experiments": "list experiments, rename, archive or delete one",
     "models": "list the versions of the model",
     "deployments": "list deployments, or stop one",
     "approvals": "list the decisions that are asked for",
     "sync": "send what waits here",
+    "gc": "delete artifacts that nobody needs",
+    "backup": "write everything to one file, verified",
+    "restore": "bring back what a backup has",
     "config": "check mlops.yaml, or print its schema",
     "ci": "do what the CI event asks for",
     "demo": "walk the whole loop on a real model, in a folder of its own",
@@ -95,6 +100,7 @@ def main() -> None:
     # Most of what a command allocates lives until it ends: looking for garbage in it is a tenth of the time to start.
     gc.set_threshold(100_000, 50, 100)
     options: dict[str, Any] = {}
+    warnings.showwarning = _show_warning
     try:
         code = cli(standalone_mode=False, obj=options)
     except MlopsCIError as error:
@@ -115,6 +121,11 @@ def main() -> None:
         said = f"unexpected {type(error).__name__}: {error}"
         code = _complain(said, "this is a bug of mlops-ci; `mlops-ci --debug …` shows where", BUG, options)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning is a sentence for a person, like an error; where in the program it was raised is of no use."""
+    click.echo(f"mlops-ci: warning: {message}", err=True)
 
 
 def _complain(message: str, hint: str, code: int, options: Mapping[str, Any]) -> int:

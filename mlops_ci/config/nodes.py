@@ -7,6 +7,7 @@ values, is refused before anything follows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlops_ci.errors import ConfigError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
+_PASSWORD = re.compile(r"(?<=:)[^:/@\s]+(?=@)")  # as addresses have it: user:password@host
 _MERGE = _CORE + "merge"
 _DEEPEST = 40
 _LARGEST = 20_000
@@ -101,12 +103,13 @@ def value_of(node: Node) -> Any:
 
 
 def written(node: Node) -> str:
-    """*node* as a message can name it."""
+    """*node* as a message can name it; not with a password in it."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
         return "a list"
-    text = str(node.value) if len(str(node.value)) <= 60 else f"{str(node.value)[:60]}…"
+    text = _PASSWORD.sub("***", str(node.value))
+    text = text if len(text) <= 60 else f"{text[:60]}…"
     kinds = {"bool": "the boolean", "int": "the number", "float": "the number"}
     kind = node.tag.removeprefix(_CORE)
     if kind == "null":

@@ -145,9 +145,10 @@ class Config(_Section, frozen=True, kw_only=True):
     store: Annotated[
         str,
         Meta(
-            pattern=r"^(git|sqlite:///.+)$",
-            description="Where records are kept: in the repository (git), or in a database.",
-            extra={"allowed": "git or sqlite:///<path>"},
+            pattern=r"^(git|env:[A-Za-z_][A-Za-z0-9_]*|sqlite:///.+|(postgres(ql)?|mysql|mariadb)(\+[a-z0-9_]+)?://.+)$",
+            description="Where records are kept: in the repository (git), or in a database; env:NAME takes the address "
+            "from an environment variable.",
+            extra={"allowed": "git, sqlite:///<path>, postgresql://…, mysql://…, mariadb://… or env:<NAME>"},
         ),
     ] = "git"
     artifacts: Annotated[

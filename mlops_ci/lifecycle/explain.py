@@ -8,7 +8,7 @@ commit that this clone lacks, say) is told apart from what is wrong.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from mlops_ci.entities import (
     Run,
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
-from mlops_ci.lifecycle import approve, four_eyes, policy
+from mlops_ci.lifecycle import approve, changes, four_eyes, policy
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -194,11 +194,22 @@ def _of_run(project: Project, version: ModelVersion) -> Iterator[Fact]:
         yield Fact("run", "CI", run.ci.run_url or run.ci.run_id)
     if run.model:
         yield _same("run", "model", run.model.digest, version.artifact.digest, "the version names it")
+    deleted = _deletion(project, run, found.values())
+    if deleted is not None:
+        yield Fact("run", "deleted", changes.deletion(deleted), "stated", "it is no baseline any more")
     if run.environment:
-        yield _bytes(project, "run", "environment", [run.environment])
+        yield _bytes(project, "run", "environment", [run.environment], deleted)
     yield from (Fact("params", name, str(value)) for name, value in sorted(run.params.items()))
     yield from (Fact("metrics", name, f"{metric.last:.6g}") for name, metric in sorted(run.metrics.items()))
     yield from (_of_data(project, version.sha, dataset) for dataset in run.data)
+
+
+def _deletion(project: Project, run: Run, found: Iterable[Record]) -> Record | None:
+    """The record that deleted the run, or its experiment, if one did."""
+    of_run = changes.of_runs(found).get(run.run_id)
+    if of_run is not None and of_run.deleted is not None:
+        return of_run.deleted
+    return changes.around(project.ledger, run.project, run.experiment)[run.experiment].deleted
 
 
 def _of_gates(record: Record | None, version: ModelVersion) -> Iterator[Fact]:
@@ -231,13 +242,16 @@ def _of_data(project: Project, sha: str, dataset: Dataset) -> Fact:
     return Fact("data", dataset.name, value, "unverified", "the data is not in the commit, nor in this folder")
 
 
-def _bytes(project: Project, section: str, name: str, files: list[ArtifactRef]) -> Fact:
-    """Fetch *files* from the artifact store, which verifies each against its digest."""
+def _bytes(project: Project, section: str, name: str, files: list[ArtifactRef], deleted: Record | None = None) -> Fact:
+    """Fetch *files* from the artifact store, which verifies each; of a *deleted* run they may be gone."""
     value = f"{len(files)} file{'s'[: len(files) != 1]}, {sum(file.size_bytes for file in files):,} bytes"
     try:
         with tempfile.TemporaryDirectory() as folder:
             project.artifacts.get({file.digest for file in files}, Path(folder))
     except (NotFound, IntegrityError) as error:
+        if deleted is not None and isinstance(error, NotFound):
+            how = f"{error}: the run was {changes.deletion(deleted)}, and what nothing else names is collected"
+            return Fact(section, name, value, "unverified", how)
         return Fact(section, name, value, "wrong", str(error))
     except MlopsCIError as error:
         return Fact(section, name, value, "unverified", str(error))

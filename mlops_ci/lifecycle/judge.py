@@ -12,6 +12,7 @@ from mlops_ci import gates, records
 from mlops_ci.config import Config
 from mlops_ci.entities import GateReport, Policy, RunPointer
 from mlops_ci.errors import MlopsCIError, NotFound
+from mlops_ci.git import Checkout
 from mlops_ci.lifecycle import find_baseline, policy
 from mlops_ci.lifecycle.find_baseline import RecordedRun
 from mlops_ci.lifecycle.project import Project
@@ -69,10 +70,12 @@ def candidate_of(project: Project) -> RecordedRun:
     diff_digest = project.checkout.diff_digest()
     every = [
         found
-        for found in find_baseline.runs_of(project.ledger, [commit], project.config.project)
+        for found in find_baseline.runs_of(
+            project.ledger, [commit], project.config.project, project.experiment, deleted=True
+        )
         if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
     ]
-    runs = [found for found in every if found.run.experiment == project.experiment]
+    runs = [found for found in every if found.deleted is None]
     finished = [found for found in runs if found.run.status == "finished"]
     if finished:
         return finished[-1]
@@ -80,9 +83,15 @@ def candidate_of(project: Project) -> RecordedRun:
     if runs:
         raise NotFound(f"the run of {what} {runs[-1].run.status}", hint="`mlops-ci run` trains it again")
     if every:
-        other = every[-1].run.experiment
+        raise find_baseline.was_deleted(every[-1], what)
+    others = [
+        found.run.experiment
+        for found in find_baseline.runs_of(project.ledger, [commit], project.config.project)
+        if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
+    ]
+    if others:
         raise NotFound(
-            f"the run of {what} belongs to experiment {other!r}, and {project.experiment!r} is judged here",
+            f"the run of {what} belongs to experiment {others[-1]!r}, and {project.experiment!r} is judged here",
             hint="name one experiment in mlops.yaml: `run: experiment:`, and in the training code",
         )
     raise NotFound(f"no run of {what} is recorded", hint="`mlops-ci run` trains and records it")
@@ -107,8 +116,9 @@ def _ruling(project: Project, base_sha: str) -> tuple[Config, Policy]:
 
 def _judge(project: Project, candidate: RecordedRun, source: Policy, place: _Place) -> Judgement:
     # From what is checked out, and not from what was trained: an adopted run's commit may be gone.
-    start = find_baseline.start_of(project.checkout, place.sha, place.into, place.head_sha)
-    baseline = _baseline(project, start) if start else None
+    history = find_baseline.history_of(project.checkout, place.sha, place.into)
+    start = find_baseline.start_of(history, place.sha, place.into, place.head_sha)
+    baseline = _baseline(project, history, start) if start else None
     report = gates.evaluate(
         candidate=candidate.run,
         candidate_pointer=candidate.pointer(sha=place.head_sha),
@@ -125,9 +135,9 @@ def _judge(project: Project, candidate: RecordedRun, source: Policy, place: _Pla
     return Judgement(report, record.id, code, sent)
 
 
-def _baseline(project: Project, start: str) -> tuple[RecordedRun, RunPointer] | None:
+def _baseline(project: Project, history: Checkout, start: str) -> tuple[RecordedRun, RunPointer] | None:
     config = project.config
-    return find_baseline.nearest(project.checkout, project.ledger, start, config.project, project.experiment)
+    return find_baseline.nearest(history, project.ledger, start, config.project, project.experiment)
 
 
 def _default_tip(project: Project) -> str:

@@ -164,6 +164,7 @@ def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> t
         started=records.now(),
         improvised=_improvised(project, command),
         pids=[os.getpid()],
+        births=run_folder.births_of([os.getpid()]),
         warnings=_unknown_files(project),
     )
     try:
@@ -190,7 +191,8 @@ def _run(context: Context, folder: Path, project: Project, output: IO[Any] | Non
             f"cannot start {shlex.join(command)!r}: {error.strerror}", hint="`run: command:` in mlops.yaml names it"
         ) from error
     with _forwarding_signals(process, whole_group=alone):
-        run_folder.write_context(folder, records.replace(context, pids=[os.getpid(), process.pid]))
+        pids = [os.getpid(), process.pid]
+        run_folder.write_context(folder, records.replace(context, pids=pids, births=run_folder.births_of(pids)))
         exit_code = process.wait()
     return exit_code, time.monotonic() - started
 
@@ -231,10 +233,11 @@ def _forwarding_signals(process: subprocess.Popen[bytes], *, whole_group: bool) 
 def _environment(env: Mapping[str, str], folder: Path, project: Project) -> dict[str, str]:
     """The training's environment: ours without CI's credentials, with the run folder and the package."""
     kept = project.config.run.env if project.config.run else []
+    ours = {*_CREDENTIALS, project.store_variable}
     lent = {
         name: value
         for name, value in env.items()
-        if name in kept or not (name in _CREDENTIALS or name.startswith(_CREDENTIAL_PREFIXES))
+        if name in kept or not (name in ours or name.startswith(_CREDENTIAL_PREFIXES))
     }
     paths = [str(_lend_package(project.checkout)), lent.get("PYTHONPATH", "")]
     return {

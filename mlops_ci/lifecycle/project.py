@@ -14,7 +14,7 @@ from mlops_ci.artifacts import ArtifactStore
 from mlops_ci.ci import Event
 from mlops_ci.config import Config
 from mlops_ci.entities import Author
-from mlops_ci.errors import UsageError
+from mlops_ci.errors import ConfigError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.ledger import Ledger
 
@@ -51,10 +51,34 @@ class Project:
         """The same checkout under another configuration."""
         return Project(self.checkout, config, self.event, self.config_name)
 
+    @property
+    def store_address(self) -> str:
+        """
+        What `store:` names, looked up where that is an environment variable.
+
+        Raises:
+            ConfigError: It is not set.
+        """
+        variable = self.store_variable
+        if not variable:
+            return self.config.store
+        found = os.environ.get(variable, "")
+        if not found:
+            raise ConfigError(
+                f"`store: env:{variable}` names an environment variable that is not set",
+                hint="set it to the database's address; in a workflow, `env:` of the step takes it from a secret",
+            )
+        return found
+
+    @property
+    def store_variable(self) -> str:
+        """The environment variable that `store:` names, or ""."""
+        return self.config.store.removeprefix("env:") if self.config.store.startswith("env:") else ""
+
     @cached_property
     def ledger(self) -> Ledger:
         """Where records are kept: `store:`."""
-        address = self.config.store
+        address = self.store_address
         kind = "git" if address == "git" else "sql"
         provider = providers.load("ledger", ledger.PROVIDERS, kind)
         found: Ledger = provider(self.checkout) if kind == "git" else provider(address, base=self.checkout.root)

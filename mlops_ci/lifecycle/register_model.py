@@ -81,7 +81,7 @@ def register(project: Project, tag: str) -> Registered:
         tree=commit.tree,
         run_id=found.run.run_id,
         run_record=found.record.id,
-        artifact=_model_of(found),
+        artifact=_model_of(project, found),
         verdict_record=_passed(project, found, commit, ruling.sha) if held is None else "",
         policy_sha=ruling.sha,
         people=git.unique([*commit.people, *_tagger(project, tag)]),
@@ -112,8 +112,9 @@ def _claim(project: Project, name: str, proposed: ModelVersion, held: Record | N
 
 
 def _run_of(project: Project, commit: git.Commit) -> RecordedRun:
-    runs = find_baseline.runs_of(project.ledger, [commit], project.config.project, project.experiment)
-    of_this_tree = [found for found in runs if found.run.git.tree == commit.tree]
+    runs = find_baseline.runs_of(project.ledger, [commit], project.config.project, project.experiment, deleted=True)
+    every = [found for found in runs if found.run.git.tree == commit.tree]
+    of_this_tree = [found for found in every if found.deleted is None]
     standing = [found for found in of_this_tree if found.stands_for_its_commit]
     if standing:
         return standing[-1]
@@ -127,18 +128,28 @@ def _run_of(project: Project, commit: git.Commit) -> RecordedRun:
         raise NotFound(
             f"the run of {commit.sha[:7]} {clean[-1].run.status}", hint="train that commit again: `mlops-ci run`"
         )
+    if gone := [found for found in every if found.deleted is not None]:
+        raise find_baseline.was_deleted(gone[-1], f"commit {commit.sha[:7]}")
     raise NotFound(
         f"no run of commit {commit.sha[:7]}, nor of its tree, is recorded",
         hint="check it out, `mlops-ci run`, and register again (tag a commit that was trained)",
     )
 
 
-def _model_of(found: RecordedRun) -> Model:
+def _model_of(project: Project, found: RecordedRun) -> Model:
     if found.run.model is None:
         raise NotFound(
             f"run {found.run.run_id} left no model",
             hint="`log_model(…)` in the training code, or `run: model: {path: …}` in mlops.yaml",
         )
+    # Only of a run that was deleted once can the bytes be gone, and what is in the store takes a while to list.
+    if found.restored:
+        stored = {each.digest for each in project.artifacts.stored()}
+        if not stored.issuperset(file.digest for file in found.run.model.files):
+            raise NotFound(
+                f"run {found.run.run_id} was deleted once, and its model was collected since",
+                hint=f"`mlops-ci runs delete {found.run.run_id}`, then `mlops-ci run` trains that commit again",
+            )
     return found.run.model
 
 

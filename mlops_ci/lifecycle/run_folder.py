@@ -8,17 +8,20 @@ The run folder as `mlops-ci` keeps it: who trains what, and whether somebody sti
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mlops_ci import records
+from mlops_ci.capture import events
+from mlops_ci.capture.events import Glance
 from mlops_ci.entities import Author, CiRun, GitState
 from mlops_ci.lifecycle import identity
 from mlops_ci.lifecycle.project import Project
 
+HISTORY = "history.jsonl"
+ENVIRONMENT = "environment.json"
 _CONTEXT = "context.json"
 _STARTED = "started.json"
 
@@ -28,7 +31,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     What was known when training began; *ended* and what follows it only when training has ended.
 
     *alone* says that nobody watched the command: it was started without `mlops-ci run`. *pids* are the processes that
-    still write to the run folder while one of them is alive.
+    still write to the run folder while one of them is alive; *births*, in the same order, tell them from others that
+    were given their numbers later.
     """
 
     run_id: str
@@ -41,6 +45,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     command: list[str]
     started: str
     pids: list[int]
+    births: list[str] = []
     ended: str = ""
     duration_s: float = 0.0
     exit_code: int | None = None
@@ -49,13 +54,53 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
+class _Started(msgspec.Struct, frozen=True):
+    """What training code that was started by itself says of itself."""
+
+    time: float
+    pid: int
+    argv: list[str]
+    experiment: str = ""
+    birth: str = ""
+
+
+class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A run whose processes are alive: what it has logged so far, as far as the ends of its events tell.
+
+    Attributes:
+        folder: Its run folder.
+        context: What was known when training began.
+        seen: Parameters, tags, the last values of metrics.
+        logged: When it logged last, as records write it; "" if it has not.
+    """
+
+    folder: Path
+    context: Context
+    seen: Glance
+    logged: str
+
+    @property
+    def experiment(self) -> str:
+        """As named in code, else by the configuration."""
+        return self.seen.experiment or self.context.experiment
+
+
 def left(project: Project) -> Iterator[tuple[Path, Context]]:
     """Yield the run folders whose processes have all ended, with what is known of them, in no special order."""
-    runs = project.checkout.state / "runs"
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
-        context = read(folder) or _without_us(project, folder)
-        if context is not None and not any(map(_alive, context.pids)):
+    for folder in _folders(project):
+        if not _is_alive(folder) and (context := read(folder) or _without_us(project, folder)):
             yield folder, context
+
+
+def under_way(project: Project) -> list[UnderWay]:
+    """List the runs of this checkout, and of its other work trees, that somebody still trains, the latest first."""
+    found = [
+        UnderWay(folder=folder, context=context, seen=events.glance(folder), logged=_last_event(folder))
+        for folder in _folders(project)
+        if _is_alive(folder) and (context := read(folder) or _without_us(project, folder))
+    ]
+    return sorted(found, key=lambda run: run.context.started, reverse=True)
 
 
 def read(folder: Path) -> Context | None:
@@ -73,21 +118,56 @@ def write_context(folder: Path, context: Context) -> None:
     fresh.replace(folder / _CONTEXT)
 
 
+def births_of(pids: Sequence[int]) -> list[str]:
+    """When each of the processes *pids* began, as `Context` keeps it."""
+    from mlops_ci.tracking.folder import birth_of  # noqa: PLC0415  # brings what only training needs
+
+    return [birth_of(pid) for pid in pids]
+
+
 def last_sign_of_life(folder: Path) -> str:
-    """When the newest file in *folder* was written, as a record's time."""
-    newest = max((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=0.0)
+    """When the training wrote the newest of its files in *folder*, as a record's time."""
+    ours = {folder / HISTORY, folder / ENVIRONMENT}  # written when the run was taken in, perhaps not for the first time
+    files = (path for path in folder.rglob("*") if path.is_file() and path not in ours)
+    newest = max((path.stat().st_mtime for path in files), default=0.0)
     return records.timestamp(records.from_seconds(newest))
+
+
+def _folders(project: Project) -> list[Path]:
+    runs = project.checkout.state / "runs"
+    return sorted(runs.iterdir()) if runs.is_dir() else []
+
+
+def _is_alive(folder: Path) -> bool:
+    context = read(folder)
+    if context is not None:
+        births = dict(zip(context.pids, context.births, strict=False))
+        return any(_alive(pid, births.get(pid, "")) for pid in context.pids)
+    started = _read_started(folder)
+    return started is not None and _alive(started.pid, started.birth)
+
+
+def _last_event(folder: Path) -> str:
+    try:
+        return records.timestamp(records.from_seconds((folder / "events.jsonl").stat().st_mtime))
+    except OSError:
+        return ""
+
+
+def _read_started(folder: Path) -> _Started | None:
+    try:
+        return msgspec.json.decode((folder / _STARTED).read_bytes(), type=_Started)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _without_us(project: Project, folder: Path) -> Context | None:
     """The context of training code that was started by itself, as far as it can be known afterwards."""
-    try:
-        started: dict[str, Any] = msgspec.json.decode((folder / _STARTED).read_bytes())
-        moment, pid, argv = float(started["time"]), int(started["pid"]), [str(word) for word in started["argv"]]
-    except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+    started = _read_started(folder)
+    if started is None:
         return None
-    git, warnings = _facts_since(project, moment)
-    experiment = str(started.get("experiment") or project.experiment)
+    git, warnings = _facts_since(project, started.time)
+    experiment = started.experiment or project.experiment
     return Context(
         run_id=folder.name,
         run_key=identity.run_key(project.config.project, experiment, git, None, folder.name),
@@ -96,9 +176,10 @@ def _without_us(project: Project, folder: Path) -> Context | None:
         git=git,
         ci=None,
         author=project.author,
-        command=argv,
-        started=records.timestamp(records.from_seconds(moment)),
-        pids=[pid],
+        command=started.argv,
+        started=records.timestamp(records.from_seconds(started.time)),
+        pids=[started.pid],
+        births=[started.birth],
         alone=True,
         warnings=warnings,
     )
@@ -114,7 +195,11 @@ def _facts_since(project: Project, moment: float) -> tuple[GitState, list[str]]:
     return records.replace(git, dirty=True, diff_digest=git.diff_digest or "unknown"), [sentence]
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, birth: str) -> bool:
+    """Whether the process *pid* that began at *birth*, if that is known, has not ended."""
+    [now] = births_of([pid])
+    if birth and now and birth != now:
+        return False
     if pid == os.getpid():
         return True
     try:

@@ -14,17 +14,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Synchronized:
-    """How many run folders were taken in, artifacts and records were sent, and records still wait."""
+    """
+    What was done: run folders taken in, artifacts and records sent, records that still wait, records folded.
+
+    *foldable* records are still refs of their own; it is None unless folding was asked for.
+    """
 
     taken_in: int
     artifacts_sent: int
     records_sent: int
     waiting: int
+    folded: int = 0
+    foldable: int | None = None
 
 
-def synchronize(project: Project) -> Synchronized:
+def synchronize(project: Project, *, fold: bool = False) -> Synchronized:
     """
     Bring this clone and the ledger's remote together; again is harmless.
+
+    Args:
+        project: Whose ledger and artifacts.
+        fold: Whether to pack old records more tightly, as many as one push takes.
 
     Raises:
         ServiceError: The remote did not answer; everything still waits.
@@ -33,7 +43,8 @@ def synchronize(project: Project) -> Synchronized:
     # Artifacts first: a record that others can read names only bytes that they can fetch.
     artifacts_sent = project.artifacts.sync()
     records_sent = project.ledger.sync()
-    return Synchronized(taken, artifacts_sent, records_sent, project.ledger.pending())
+    folded, foldable = project.ledger.fold() if fold else (0, None)
+    return Synchronized(taken, artifacts_sent, records_sent, project.ledger.pending(), folded, foldable)
 
 
 def open_projection(project: Project) -> Store:
@@ -42,11 +53,16 @@ def open_projection(project: Project) -> Store:
 
     Raises:
         ServiceError: The ledger did not answer.
+        IntegrityError: Records that were here before are gone from it.
     """
     from mlops_ci.store import Store  # noqa: PLC0415  # SQLAlchemy is loaded only for queries
 
-    if project.config.store != "git":
-        return Store.open(project.config.store, base=project.checkout.root)
+    if project.store_address != "git":
+        return Store.open(project.store_address, base=project.checkout.root)
     store = Store.open("sqlite:///store.db", base=project.checkout.state)
-    store.project(project.ledger.all())
+    try:
+        store.take_in(project.ledger.unseen)
+    except BaseException:
+        store.close()
+        raise
     return store

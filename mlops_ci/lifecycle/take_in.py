@@ -62,7 +62,7 @@ def take_in(project: Project, folder: Path, context: Context, *, probe: Probe | 
         InputError: A file that the configuration names is missing or wrong; the run is recorded as failed.
         ServiceError: The artifact store cannot take the bytes; the folder keeps them.
     """
-    logged = events.read(folder)
+    logged = events.read(folder, folder / run_folder.HISTORY)
     status = _status(context, logged)
     fault: InputError | None = None
     try:
@@ -197,7 +197,7 @@ def _environment(project: Project, folder: Path, found: _Found, probe: Probe | N
     if not seen:
         return None
     locks = environment.lock_files(project.checkout.root)
-    path = folder / "environment.json"
+    path = folder / run_folder.ENVIRONMENT
     path.write_bytes(records.canonical({**seen, "locks": msgspec.to_builtins(locks)}))
     reference = digests.reference(path, path.name)
     found.bytes[reference.digest] = path
@@ -208,8 +208,7 @@ def _history(folder: Path, logged: Events, found: _Found) -> ArtifactRef | None:
     """Every point of every metric, where a metric has more than its last."""
     if all(metric.count == 1 for metric in logged.metrics.values()):
         return None
-    path = folder / "history.jsonl"
-    path.write_bytes(events.history_bytes(logged))
+    path = folder / run_folder.HISTORY
     reference = digests.reference(path, path.name)
     found.bytes[reference.digest] = path
     return reference

@@ -9,22 +9,44 @@ this room where it is used, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 import sqlalchemy as sa
 
-from mlops_ci.entities import Deployment, GateReport, ModelVersion, Run
-from mlops_ci.errors import UsageError
+from mlops_ci.entities import Deployment, GateReport, ModelVersion
+from mlops_ci.errors import ServiceError, UsageError
 from mlops_ci.records import Record
-from mlops_ci.store import engines, facts, faults, projection, queries, schema
-from mlops_ci.store.queries import Recorded, RunFilter
+from mlops_ci.store import engines, facts, faults, filters, found, projection, queries, steps
+from mlops_ci.store import search as searching
+from mlops_ci.store.found import Columns, ExperimentSummary, FoundRun, Page, Recorded
+from mlops_ci.store.queries import RunFilter
+from mlops_ci.store.search import Query, Scope
+from mlops_ci.store.sqlite_files import StoreWarning
 
-__all__ = ["Recorded", "RunFilter", "Store"]
+__all__ = [
+    "Columns",
+    "ExperimentSummary",
+    "FoundRun",
+    "Page",
+    "Recorded",
+    "RunFilter",
+    "Scope",
+    "Store",
+    "StoreWarning",
+]
+
+_ATTEMPTS = 5
+_THE_OTHER = "ledger"
+Unseen = Callable[[str, Callable[[Sequence[str]], set[str]]], tuple[Iterator[Record], str]]
+_T = TypeVar("_T")
 
 
 class Store:
@@ -37,8 +59,10 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._reader = engines.reading(engine)
         self._writer = engines.writing(engine)
-        self._address = engine.url.render_as_string(hide_password=True)
+        self._address = engines.shown(engine.url)
+        weakref.finalize(self, engine.dispose)  # servers are told, also where nobody closes
 
     @classmethod
     def open(cls, url: str, base: Path | None = None) -> Self:
@@ -46,14 +70,20 @@ class Store:
         Open the database at *url*, making or migrating it if need be; processes may do so at the same time.
 
         Args:
-            url: `sqlite:///mlops.db` for a file, `sqlite:////abs/path.db`, or what SQLAlchemy knows.
+            url: `sqlite:///mlops.db` for a file, `sqlite:////abs/path.db`, `postgresql://user@host/database`,
+                `mysql://user@host/database` or `mariadb://…`.
             base: The folder that a relative path counts from; the working directory unless given.
 
         Raises:
             UsageError: No database's URL, no database, or one that a newer program has written.
+            MissingDependency: The driver of this kind of database is not installed.
         """
         store = cls(engines.make(engines.parse(url, base)))
-        store._migrate()
+        try:
+            store._migrate()
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def close(self) -> None:
@@ -75,11 +105,40 @@ class Store:
         Raises:
             Conflict: Another record has one of the names in *claims*.
         """
-        with self._write() as connection:
-            new = facts.add(connection, records)
+        prepared = facts.prepare(records)
+
+        def write(connection: sa.Connection) -> int:
+            new = facts.add(connection, prepared)
             facts.claim(connection, claims or {})
             projection.apply(connection, new)
-        return len(new)
+            return len(new)
+
+        return self._transact(write)
+
+    def take_in(self, unseen: Unseen) -> int:
+        """
+        Take in what another ledger has and this store has not, at the cost of what is new.
+
+        Args:
+            unseen: That ledger's `Ledger.unseen`; it is always the same one.
+
+        Returns:
+            How many records those were.
+
+        Raises:
+            IntegrityError: What was taken in before is there no more.
+        """
+        with self._read() as connection:
+            before = facts.mark(connection, _THE_OTHER)
+        records, mark = unseen(before, self._known)
+        new = self.project(records)
+        if mark != before:  # only now: what is interrupted is begun again
+            self._transact(lambda connection: facts.set_mark(connection, _THE_OTHER, mark))
+        return new
+
+    def _known(self, ids: Sequence[str]) -> set[str]:
+        with self._read() as connection:
+            return facts.known(connection, ids)
 
     def project(self, records: Iterable[Record]) -> int:
         """Take in those of another ledger's *records* that are not here yet, and return how many those were."""
@@ -91,8 +150,10 @@ class Store:
 
     def rebuild(self) -> None:
         """Drop the projection and build it again from the records."""
-        with self._write() as connection:
-            projection.rebuild(connection)
+        from mlops_ci.store import migrations  # noqa: PLC0415  # hardly ever asked for
+
+        with faults.told_plainly(self._address):
+            migrations.rebuild(self._writer, self._address)
 
     def find(self, keys: Sequence[str]) -> list[Record]:
         """As `Ledger.find`."""
@@ -115,6 +176,57 @@ class Store:
             yield from (fact.record for fact in page)
             after = page[-1].order
 
+    def search(
+        self,
+        filter: str = "",  # noqa: A002  # what MLflow's users call it
+        *,
+        order_by: str | Sequence[str] = (),
+        descending: bool = False,
+        limit: int = 20,
+        cursor: str = "",
+        scope: Scope = Scope(),  # noqa: B008  # frozen
+    ) -> Page:
+        """
+        List the runs for which *filter* holds, a page at a time.
+
+        Args:
+            filter: As in `metrics.accuracy > 0.9 and params.model = 'rf'`; docs/queries.md has the language.
+            order_by: As in `metrics.accuracy desc, started`; missing values come last, and equals by the latest start.
+            descending: What holds for keys that do not say `asc` or `desc`.
+            limit: How many at most.
+            cursor: That of the page before.
+            scope: Of which experiments, and whether what was archived or deleted is meant too.
+
+        Raises:
+            UsageError: The filter or the order cannot be read, or the cursor belongs to others.
+        """
+        query = Query(condition=filters.parse(filter), keys=_keys(order_by, descending=descending), scope=scope)
+        with self._read() as connection:
+            return searching.page(connection, query, limit=limit, cursor=cursor)
+
+    def every(
+        self,
+        filter: str = "",  # noqa: A002
+        *,
+        order_by: str | Sequence[str] = (),
+        descending: bool = False,
+        scope: Scope = Scope(),  # noqa: B008
+    ) -> Iterator[FoundRun]:
+        """As `search`, but all of them, of which few are in memory at a time. No lock is held between two pages."""
+        query = Query(condition=filters.parse(filter), keys=_keys(order_by, descending=descending), scope=scope)
+        cursor, more = "", True
+        while more:
+            with self._read() as connection:
+                page = searching.page(connection, query, limit=facts.PAGE, cursor=cursor)
+            yield from page.runs
+            cursor, more = page.cursor, bool(page.cursor)
+            del page  # before the next one comes
+
+    def columns(self, filter: str = "", *, scope: Scope = Scope()) -> Columns:  # noqa: A002, B008
+        """Return which params, metrics and tags the runs have for which *filter* holds. Raises as `search`."""
+        with self._read() as connection:
+            return found.columns(connection, searching.matching(connection, Query(filters.parse(filter), scope=scope)))
+
     def runs(
         self,
         *,
@@ -122,36 +234,62 @@ class Store:
         descending: bool = True,
         limit: int = 20,
         **where: Unpack[RunFilter],
-    ) -> list[Recorded[Run]]:
+    ) -> list[FoundRun]:
         """
-        List runs.
+        List runs that are not deleted.
 
         Args:
-            order_by: `started`, `duration_s` or `metrics.<name>`; runs without it come last.
-            descending: Whether the greatest comes first.
+            order_by: As in `search`; runs without it come last.
+            descending: Whether the greatest comes first, unless *order_by* says so itself.
             limit: How many at most.
             where: Which: `runs(experiment="churn", branch="main")`.
         """
+        query = queries.query_of(where, _keys(order_by, descending=descending))
         with self._read() as connection:
-            return queries.list_runs(connection, where, order_by, descending=descending, limit=limit)
+            return searching.page(connection, query, limit=limit).runs
 
-    def run(self, run_id: str) -> Recorded[Run]:
+    def run(self, run_id: str) -> FoundRun:
         """
-        Return the run whose id is, or is the only one to start with, *run_id*.
+        Return the run whose id is, or is the only one to start with, *run_id*; also if it was deleted.
 
         Raises:
             NotFound: There is none.
             UsageError: Several start so.
         """
+        return self.named([run_id])[0]
+
+    def named(self, run_ids: Sequence[str]) -> list[FoundRun]:
+        """As `run`, of several, in that order."""
         with self._read() as connection:
-            return queries.find_run(connection, run_id)
+            return queries.find_runs(connection, run_ids)
 
     def best(
         self, experiment: str, metric: str, *, higher_is_better: bool = True, project: str | None = None
-    ) -> Recorded[Run] | None:
+    ) -> FoundRun | None:
         """Return the finished run with the best last value of *metric*; of equals the one that started first."""
+        scope = Scope(project=project, experiment=experiment)
         with self._read() as connection:
-            return queries.best_run(connection, experiment, metric, higher_is_better=higher_is_better, project=project)
+            runs = queries.best_runs(connection, scope, metric, higher_is_better=higher_is_better)
+        return _best_first(runs, metric, higher_is_better=higher_is_better)[0] if runs else None
+
+    def best_of_each(
+        self,
+        metric: str,
+        *,
+        higher_is_better: bool = True,
+        scope: Scope = Scope(),  # noqa: B008
+    ) -> list[FoundRun]:
+        """As `best`, one for each experiment that has such a run, the best first."""
+        with self._read() as connection:
+            runs = queries.best_runs(connection, scope, metric, higher_is_better=higher_is_better)
+        return _best_first(runs, metric, higher_is_better=higher_is_better)
+
+    def experiments(
+        self, project: str | None = None, *, archived: bool = False, deleted: bool = False
+    ) -> list[ExperimentSummary]:
+        """List experiments, the latest used first; those that were archived or deleted only where that is asked for."""
+        with self._read() as connection:
+            return queries.list_experiments(connection, Scope(project=project, archived=archived, deleted=deleted))
 
     def commits(self, run_id: str) -> list[str]:
         """Return the commits that a run stands for: those it was trained at, and those that adopted it."""
@@ -175,34 +313,51 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with faults.told_plainly(self._address), self._engine.connect() as connection:
+        with faults.told_plainly(self._address), self._reader.connect() as connection:
             yield connection
 
-    @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        with faults.told_plainly(self._address), self._writer.begin() as connection:
-            yield connection
+    def _transact(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do *work* in a transaction that writes, alone; and again from its start where something got in the way."""
+        with faults.told_plainly(self._address):
+            for attempt in range(_ATTEMPTS):
+                try:
+                    with self._writer.begin() as connection:
+                        if steps.lock(connection) == steps.ALL:
+                            return work(connection)
+                except sa.exc.DBAPIError as error:
+                    if attempt == _ATTEMPTS - 1 or not faults.was_in_the_way(error):
+                        raise
+                    time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # others wait as well
+                else:
+                    self._migrate()
+            raise ServiceError(f"the store {self._address} is being migrated all the time", hint="try again")
 
     def _migrate(self) -> None:
-        done = self._steps()
-        if unknown := sorted(done.difference(schema.STEPS)):
-            raise UsageError(
-                f"the store {self._address} was written by a newer mlops-ci ({unknown[0]} is unknown here)",
-                hint="install a newer mlops-ci",
-            )
-        if done.issuperset(schema.STEPS):
-            return
-        from mlops_ci.store import migrations  # noqa: PLC0415  # nearly every start finds nothing to do
-
-        with self._write() as connection:
-            migrations.migrate(connection)
-
-    def _steps(self) -> set[str]:
-        """What was done to the database; the one query that every start pays for."""
         with self._read() as connection:
             try:
-                return set(connection.scalars(sa.select(schema.steps.c.name)))
+                done = steps.done(connection)
             except sa.exc.DBAPIError as error:
-                if faults.is_missing_table(error):
-                    return set()
-                raise
+                if not faults.is_missing_table(error):
+                    raise
+                done = frozenset()
+        steps.refuse_newer(done, self._address)
+        if done == steps.ALL:
+            return
+        if engines.is_read_only(self._engine):
+            raise UsageError(
+                f"the store {self._address} is not of this program's schema, and cannot be written",
+                hint="open it once where it can be written, or copy it there",
+            )
+        from mlops_ci.store import migrations  # noqa: PLC0415  # nearly every start finds nothing to do
+
+        with faults.told_plainly(self._address):
+            migrations.migrate(self._writer, self._address)
+
+
+def _keys(order_by: str | Sequence[str], *, descending: bool) -> tuple[filters.Key, ...]:
+    return filters.parse_order(order_by, descending=descending)
+
+
+def _best_first(runs: list[FoundRun], metric: str, *, higher_is_better: bool) -> list[FoundRun]:
+    sign = -1 if higher_is_better else 1
+    return sorted(runs, key=lambda run: (sign * run.entity.metrics[metric].last, run.entity.started, run.record_id))

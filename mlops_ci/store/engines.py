@@ -1,26 +1,30 @@
 """
-Opens the database that a URL names: parses the URL, makes the engine, sets up SQLite's connections.
+Opens the database that a URL names: parses the URL and makes the engine.
 
-Which tables are in it is the business of `schema` and `migrations`.
+What SQLite's files and what servers need is in `sqlite_files` and `servers`; which tables there are is the
+business of `schema` and `migrations`.
 """
 
 from __future__ import annotations
 
 import re
-import sqlite3
-import time
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-import sqlalchemy.event
 import sqlalchemy.exc
 
-from mlops_ci.errors import ConfigError, MissingDependency, UsageError
-from mlops_ci.store import faults, filesystems
+from mlops_ci.errors import ConfigError, MissingDependency
+from mlops_ci.store import servers, sqlite_files
 
-_BUSY_TIMEOUT_S = 60.0  # `?timeout=` in the URL says otherwise
-_WRITES = "mlops_writes"
+# What a URL may start with: SQLAlchemy's name, the driver unless the URL names one, and the extra that installs it.
+_KINDS = {
+    "sqlite": ("sqlite", "pysqlite", ""),
+    "postgresql": ("postgresql", "psycopg", "postgresql"),
+    "postgres": ("postgresql", "psycopg", "postgresql"),
+    "mysql": ("mysql", "pymysql", "mysql"),
+    "mariadb": ("mariadb", "pymysql", "mysql"),
+}
+_HINT = "sqlite:///mlops.db for a file, postgresql://user@host/database or mysql://user@host/database for a server"
 
 
 def parse(url: str, base: Path | None = None) -> sa.URL:
@@ -28,100 +32,78 @@ def parse(url: str, base: Path | None = None) -> sa.URL:
     Read *url*; the relative path of an SQLite file is taken from *base*.
 
     Raises:
-        ConfigError: Not a database's URL.
+        ConfigError: Not a database's URL, or of a kind that nobody knows here.
     """
     try:
         parsed = sa.make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
-        shown = re.sub(r":[^:@/]+@", ":***@", url)
-        raise ConfigError(f"{shown!r} is not the URL of a database", hint="for a file: sqlite:///mlops.db") from error
-    if parsed.get_backend_name() == "sqlite" and base and _file(parsed):
-        return parsed.set(database=str(base / _file(parsed)))
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise ConfigError(f"{_without_password(url)!r} is not the URL of a database", hint=_HINT) from error
+    kind, _, driver = parsed.drivername.partition("+")
+    if kind not in _KINDS:
+        raise ConfigError(f"unknown kind of database: {kind!r}", hint=_HINT)
+    name, usual, _ = _KINDS[kind]
+    parsed = parsed.set(drivername=f"{name}+{driver or usual}")
+    if name == "sqlite":
+        file = sqlite_files.path(parsed)
+        return parsed.set(drivername="sqlite", database=str(base / file)) if base and file else parsed
+    if not (parsed.database or parsed.query):  # libpq has options that name one too
+        raise ConfigError(f"{shown(parsed)} names no database", hint=f"{shown(parsed).rstrip('/')}/<name>")
     return parsed
 
 
-def make(url: sa.URL) -> sa.Engine:
+def make(url: sa.URL, mounts: str | None = None) -> sa.Engine:
     """
     Make the engine for *url*; an SQLite file's folder is created.
 
+    Args:
+        url: From `parse`.
+        mounts: What is mounted where, as `filesystems.mounts` says it; asked for unless given.
+
     Raises:
-        ConfigError: Nobody knows this kind of database.
+        ConfigError: Its options cannot be meant.
         MissingDependency: Its driver is not installed.
         UsageError: The folder cannot be created.
     """
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url)
+        return sqlite_files.make(url, mounts)
     try:
-        return sa.create_engine(url)
+        return servers.make(url)
     except sqlalchemy.exc.ArgumentError as error:
-        raise ConfigError(f"unknown kind of database: {url.drivername!r}", hint="sqlite:///mlops.db is one") from error
+        raise ConfigError(f"{shown(url)}: {error}", hint=_HINT) from error
     except ModuleNotFoundError as error:
-        raise MissingDependency(error.name or url.drivername, extra=url.get_backend_name()) from error
+        _, usual, extra = _KINDS[url.get_backend_name()]
+        if url.get_driver_name() == usual:
+            raise MissingDependency(error.name or usual, extra=extra) from error
+        hint = f"write {url.get_backend_name()}:// to use {usual}, which mlops-ci[{extra}] installs"
+        raise ConfigError(f"the driver {url.get_driver_name()} is not installed", hint=hint) from error
 
 
 def writing(engine: sa.Engine) -> sa.Engine:
     """The same database for transactions that write: in SQLite they take the lock at once, or wait for it."""
-    return engine.execution_options(**{_WRITES: True})
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{sqlite_files.WRITES: True})
+    # A statement must see what was committed while it waited for a lock; MySQL's locking reads always do.
+    return engine.execution_options(isolation_level="READ COMMITTED") if servers.is_postgresql(engine) else engine
 
 
-def _file(url: sa.URL) -> str:
-    """The path in an SQLite URL, or "" for a database in memory."""
-    return "" if url.database in {None, "", ":memory:"} else str(url.database)
+def reading(engine: sa.Engine) -> sa.Engine:
+    """The same database for queries: without a transaction around them where that is a message to the server less."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if servers.is_postgresql(engine) else engine
 
 
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the folder of the store {file} cannot be created: {error.strerror}", hint="name another place in `store:`"
-        ) from error
+def is_read_only(engine: sa.Engine) -> bool:
+    """Whether it is a file of SQLite's that this process cannot write."""
+    file = sqlite_files.path(engine.url) if engine.dialect.name == "sqlite" else ""
+    return bool(file) and sqlite_files.is_read_only(Path(file))
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
-    file = _file(url)
-    if file:
-        _make_folder(Path(file))
-    journal = "WAL" if file and filesystems.is_local(Path(file).resolve(), filesystems.mounts()) else "DELETE"
-    timeout_s = _timeout_s(url)
-    try:
-        engine = sa.create_engine(url, connect_args={"timeout": timeout_s})
-    except sqlalchemy.exc.ArgumentError as error:
-        raise ConfigError(f"{url} is not the URL of a file", hint="sqlite:///mlops.db is one") from error
-
-    # pysqlite opens transactions late and without saying how; so it opens none, and we say BEGIN.
-    @sqlalchemy.event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        _set_journal(connection, journal, timeout_s)
-
-    @sqlalchemy.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+def shown(url: sa.URL) -> str:
+    """*url* as it may be printed: without a password, wherever in it that stands."""
+    secret = {name: "***" for name in url.query if "pass" in name.lower()}
+    kind = url.set(drivername=url.get_backend_name()) if "+" in url.drivername else url
+    return kind.update_query_dict(secret).render_as_string(hide_password=True)
 
 
-def _timeout_s(url: sa.URL) -> float:
-    given = url.query.get("timeout", _BUSY_TIMEOUT_S)
-    try:
-        return float(given)  # type: ignore[arg-type]  # a repeated option is a tuple: TypeError
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"timeout={given} in {url} is no number of seconds", hint="leave it out") from error
-
-
-def _set_journal(connection: sqlite3.Connection, journal: str, timeout_s: float) -> None:
-    """Changing the journal needs the file for itself, and SQLite does not always wait for that by itself."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            connection.execute(f"PRAGMA journal_mode = {journal}")
-        except sqlite3.OperationalError as error:
-            if not faults.is_busy(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def _without_password(url: str) -> str:
+    """As `shown`, of what cannot be parsed: all from the colon after the user's name to the last @."""
+    return re.sub(r":(?!//).*@", ":***@", re.sub(r"(pass\w*)=[^&]*", r"\1=***", url), flags=re.DOTALL)

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from mlops_ci import records as recording
-from mlops_ci.errors import Conflict, IntegrityError
+from mlops_ci.errors import Conflict, IntegrityError, UsageError
 from mlops_ci.records import Record
-from mlops_ci.store.schema import claims, record_keys, records
+from mlops_ci.store.schema import claims, marks, record_keys, records
 
+_LONGEST_KEY = 400  # what its column holds; what is longer is kept by a digest, and cannot be listed
 PAGE = 500  # rows at a time; also stays far below every database's limit of parameters
 
 
@@ -32,15 +33,20 @@ class Fact(NamedTuple):
         return self.record.time, self.id
 
 
-def add(connection: sa.Connection, new: Iterable[Record]) -> list[Fact]:
-    """Write those of *new* that are not there yet, and return them."""
+def prepare(new: Iterable[Record]) -> dict[str, tuple[Record, str]]:
+    """Encode *new* records, by id: what can be done before others have to wait."""
     texts = {}
     for record in new:
         text = recording.encode(record)
         texts[hashlib.sha256(text).hexdigest()] = (record, text.decode())
-    for page in pages(texts):
-        for known in connection.scalars(sa.select(records.c.id).where(records.c.id.in_(page))):
-            del texts[known]
+    return texts
+
+
+def add(connection: sa.Connection, prepared: Mapping[str, tuple[Record, str]]) -> list[Fact]:
+    """Write those of *prepared* that are not there yet, and return them."""
+    texts = dict(prepared)
+    for id_ in known(connection, texts):
+        del texts[id_]
     if texts:
         connection.execute(
             sa.insert(records),
@@ -56,14 +62,38 @@ def add(connection: sa.Connection, new: Iterable[Record]) -> list[Fact]:
     return facts
 
 
+def known(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of *ids* that are there."""
+    found: set[str] = set()
+    for page_ in pages(ids):
+        found.update(connection.scalars(sa.select(records.c.id).where(records.c.id.in_(page_))))
+    return found
+
+
+def mark(connection: sa.Connection, ledger: str) -> str:
+    """How much of *ledger* was taken in; "" if nothing was noted."""
+    return connection.scalar(sa.select(marks.c.mark).where(marks.c.ledger == ledger)) or ""
+
+
+def set_mark(connection: sa.Connection, ledger: str, new: str) -> None:
+    """Note how much of *ledger* was taken in."""
+    connection.execute(sa.delete(marks).where(marks.c.ledger == ledger))
+    connection.execute(sa.insert(marks), {"ledger": ledger, "mark": new})
+
+
 def claim(connection: sa.Connection, wanted: Mapping[str, Record]) -> None:
     """
     Let each record take its name.
 
     Raises:
         Conflict: Another record has it; the caller must roll back.
+        UsageError: The name is longer than a name can be.
     """
     new = {name: record.id for name, record in wanted.items()}
+    if too_long := [name for name in new if len(name) > _LONGEST_KEY]:
+        raise UsageError(
+            f"{too_long[0][:40]}… is too long for a name that is taken once", hint=f"at most {_LONGEST_KEY} characters"
+        )
     query = sa.select(claims.c.name, claims.c.record_id, records.c.time).join(records)
     for page in pages(new):
         for name, holder, time in connection.execute(query.where(claims.c.name.in_(page))):
@@ -122,6 +152,8 @@ _ALL = sa.select(records.c.id, records.c.time, records.c.canonical)
 def _at_or_below(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:
     """`a` and all of `a/…`, as a range that an index answers: "0" is the character after "/"."""
     prefix = prefix.rstrip("/")
+    if len(prefix) >= _LONGEST_KEY:  # kept by its digest, which has nothing below it
+        return column == prefix
     return sa.or_(column == prefix, sa.and_(column >= f"{prefix}/", column < f"{prefix}0"))
 
 

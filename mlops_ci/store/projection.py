@@ -2,13 +2,13 @@
 Builds the projection: what records say, as rows that queries are fast on.
 
 The outcome depends on the set of records alone, never on the order in which they came: of several
-endings of one run, and of several records of one version, the first by time and id counts. Kinds that
-this program does not know, and bodies that are not what their kind promises, have no rows.
+endings of one run, and of several records of one version, the first by time and id counts; of several
+changes of one thing the last. Kinds that this program does not know, and bodies that are not what their
+kind promises, have no rows.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,31 +16,40 @@ import msgspec
 import sqlalchemy as sa
 
 from mlops_ci import records as recording
-from mlops_ci.entities import Adoption, Deployment, GateReport, ModelVersion, Run
+from mlops_ci.entities import Adoption, Deployment, ExperimentChange, GateReport, ModelVersion, Run, RunChange
 from mlops_ci.errors import IntegrityError
-from mlops_ci.store import facts, schema
+from mlops_ci.store import changes, facts, run_rows, schema
 from mlops_ci.store.facts import Fact
-
-Row = dict[str, Any]
-Rows = dict[sa.Table, list[Row]]
+from mlops_ci.store.run_rows import Row, Rows
 
 # What may exist once, and the column (or columns) that say so.
 _UNIQUE = {schema.runs: (schema.runs.c.run_key,), schema.versions: (schema.versions.c.model, schema.versions.c.version)}
-_OF_A_RUN = (schema.runs, schema.params, schema.metrics, schema.commits)
 
 
 def apply(connection: sa.Connection, new: Sequence[Fact]) -> None:
-    """Add what *new* records say; they must not have been added before."""
+    """Add what *new* records say; they must not have been added before, and nobody else may write."""
     rows: Rows = {}
+    endings: list[tuple[Row, Run]] = []
     for fact in new:
-        for table, more in rows_of(fact).items():
-            rows.setdefault(table, []).extend(more)
-    for table in _UNIQUE:
-        if table in rows:
-            _keep_first(connection, table, rows)
+        entity = _entity(fact)
+        if isinstance(entity, Run):
+            endings.append((run_rows.head(entity, fact), entity))
+        elif entity is not None:
+            for table, more in _ROWS[type(entity)](entity, {"record_id": fact.id}, fact.record.time).items():
+                rows.setdefault(table, []).extend(more)
+    _keep_first_endings(connection, endings, rows)
+    if schema.versions in rows:
+        kept, stale = _first(connection, schema.versions, rows[schema.versions])
+        rows[schema.versions] = kept
+        _delete(connection, schema.versions.c.record_id, stale)
     for table, table_rows in rows.items():
         if table_rows:
             connection.execute(sa.insert(table), table_rows)
+    changes.apply(
+        connection,
+        runs={row["run_id"] for row in rows.get(schema.run_changes, [])},
+        experiments={(row["project"], row["experiment"]) for row in rows.get(schema.experiment_changes, [])},
+    )
 
 
 def rebuild(connection: sa.Connection) -> None:
@@ -53,35 +62,15 @@ def rebuild(connection: sa.Connection) -> None:
         after = page[-1].order
 
 
-def rows_of(fact: Fact) -> Rows:
-    """The rows that *fact* stands for, were it alone."""
+def _entity(fact: Fact) -> msgspec.Struct | None:
+    """What *fact* says, if it has to do with the projection."""
     kind = recording.KINDS.get(fact.record.kind)
-    build = _ROWS.get(kind) if kind else None
-    if not (kind and build):
-        return {}
+    if kind is None or (kind is not Run and kind not in _ROWS):
+        return None
     try:
-        entity = fact.record.read(kind)
+        return fact.record.read(kind)
     except IntegrityError:
-        return {}
-    return build(entity, {"record_id": fact.id}, fact.record.time)
-
-
-def _run(run: Run, key: Row, time: str) -> Rows:
-    shas = [sha for sha in dict.fromkeys((run.git.trained_sha, run.git.head_sha)) if sha]
-    head = {name: getattr(run, name) for name in ("run_key", "run_id", "project", "experiment", "status", "started")}
-    return {
-        schema.runs: [key | head | {"branch": run.git.branch, "duration_s": _finite(run.duration_s), "recorded": time}],
-        schema.params: [
-            key | {"name": name, "value": recording.canonical(value).decode()} for name, value in run.params.items()
-        ],
-        schema.metrics: [
-            key
-            | {"name": name, "experiment": run.experiment, "count": metric.count}
-            | {column: _finite(getattr(metric, column)) for column in ("last", "min", "max")}
-            for name, metric in run.metrics.items()
-        ],
-        schema.commits: [key | {"sha": sha, "run_id": run.run_id} for sha in shas],
-    }
+        return None
 
 
 def _adoption(adoption: Adoption, key: Row, _time: str) -> Rows:
@@ -89,7 +78,8 @@ def _adoption(adoption: Adoption, key: Row, _time: str) -> Rows:
 
 
 def _version(version: ModelVersion, key: Row, time: str) -> Rows:
-    return {schema.versions: [key | {"model": version.model, "version": version.version, "recorded": time}]}
+    names = {"model": schema.fit(version.model), "version": schema.fit(version.version)}
+    return {schema.versions: [key | names | {"recorded": time}]}
 
 
 def _deployment(deployment: Deployment, key: Row, time: str) -> Rows:
@@ -100,20 +90,46 @@ def _verdict(report: GateReport, key: Row, time: str) -> Rows:
     return {schema.verdicts: [key | {"run_id": report.candidate.run_id, "recorded": time}]}
 
 
+def _run_change(change: RunChange, key: Row, _time: str) -> Rows:
+    return {schema.run_changes: [key | {"run_id": change.run_id}]}
+
+
+def _experiment_change(change: ExperimentChange, key: Row, _time: str) -> Rows:
+    return {schema.experiment_changes: [key | {"project": change.project, "experiment": change.experiment}]}
+
+
 _ROWS: dict[type[msgspec.Struct], Callable[[Any, Row, str], Rows]] = {
-    Run: _run,
     Adoption: _adoption,
     ModelVersion: _version,
     Deployment: _deployment,
     GateReport: _verdict,
+    RunChange: _run_change,
+    ExperimentChange: _experiment_change,
 }
 
 
-def _keep_first(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
-    """Of the rows that are new and those that are there, let the first by time and id be the only one."""
+def _keep_first_endings(connection: sa.Connection, endings: Sequence[tuple[Row, Run]], rows: Rows) -> None:
+    """Add to *rows* those of the runs whose first ending is among *endings*."""
+    kept, stale = _first(connection, schema.runs, [head for head, _ in endings])
+    _delete_runs(connection, stale)
+    if not kept:
+        return
+    names = {head["record_id"] for head in kept}
+    first = [(head, run) for head, run in endings if head["record_id"] in names]
+    of_experiment = changes.experiments(connection, {(run.project, run.experiment) for _, run in first})
+    states = changes.states_of(connection, {run.run_id for _, run in first})
+    highest = connection.scalar(sa.select(sa.func.max(schema.runs.c.number))) or 0
+    for number, (head, run) in enumerate(first, highest + 1):
+        experiment = of_experiment[run.project, run.experiment]
+        for table, more in run_rows.of(run, head, number, experiment, states[run.run_id]).items():
+            rows.setdefault(table, []).extend(more)
+
+
+def _first(connection: sa.Connection, table: sa.Table, new: Iterable[Row]) -> tuple[list[Row], list[str]]:
+    """Of *new* rows those that are the first to say what they say, and which rows that are there must go for them."""
     names = [column.name for column in _UNIQUE[table]]
     first: dict[tuple[str, ...], Row] = {}
-    for row in rows[table]:
+    for row in new:
         same = tuple(row[name] for name in names)
         first[same] = min(row, first.get(same, row), key=_order)
     stale = []
@@ -123,12 +139,7 @@ def _keep_first(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
             del first[same]
         else:
             stale.append(there["record_id"])
-    tables = _OF_A_RUN if table is schema.runs else (table,)
-    _delete(connection, tables, stale)
-    kept = {row["record_id"] for row in first.values()}
-    dropped = {row["record_id"] for row in rows[table]} - kept
-    for each in tables:
-        rows[each] = [row for row in rows.get(each, []) if row["record_id"] not in dropped]
+    return list(first.values()), stale
 
 
 def _there(connection: sa.Connection, table: sa.Table, wanted: Iterable[tuple[str, ...]]) -> list[Row]:
@@ -143,15 +154,19 @@ def _there(connection: sa.Connection, table: sa.Table, wanted: Iterable[tuple[st
     return found
 
 
-def _delete(connection: sa.Connection, tables: Iterable[sa.Table], record_ids: list[str]) -> None:
+def _delete_runs(connection: sa.Connection, record_ids: list[str]) -> None:
     for page in facts.pages(record_ids):
-        for table in tables:
-            connection.execute(sa.delete(table).where(table.c.record_id.in_(page)))
+        numbers = list(connection.scalars(sa.select(schema.runs.c.number).where(schema.runs.c.record_id.in_(page))))
+        for table in (schema.params, schema.metrics, schema.tags):
+            connection.execute(sa.delete(table).where(table.c.run.in_(numbers)))
+    for table in (schema.commits, schema.runs):
+        _delete(connection, table.c.record_id, record_ids)
+
+
+def _delete(connection: sa.Connection, column: sa.Column[str], values: list[str]) -> None:
+    for page in facts.pages(values):
+        connection.execute(sa.delete(column.table).where(column.in_(page)))
 
 
 def _order(row: Row) -> tuple[str, str]:
     return row["recorded"], row["record_id"]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,42 +1,45 @@
 """
 Answers questions from the projection: which runs, which was best, which versions, what is deployed.
 
-The entities come whole from their records; the projection only says which records they are.
+The entities come whole from their records; the projection only says which records they are. Filters and
+orders are the business of `search`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypedDict, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
-import msgspec
 import sqlalchemy as sa
 
-from mlops_ci import records as recording
-from mlops_ci.entities import Author, Deployment, GateReport, ModelVersion, Run, Scalar
+from mlops_ci.entities import Deployment, GateReport, ModelVersion, Scalar
 from mlops_ci.errors import NotFound, UsageError
-from mlops_ci.store import facts
-from mlops_ci.store.schema import commits, deployments, metrics, params, runs, verdicts, versions
+from mlops_ci.store import facts, run_rows, search
+from mlops_ci.store.fields import find
+from mlops_ci.store.filters import And, Comparison, Key
+from mlops_ci.store.found import STATE, ExperimentSummary, FoundRun, Recorded, as_runs, entities, known_experiments
+from mlops_ci.store.schema import (
+    commits,
+    deployments,
+    experiment_changes,
+    experiments,
+    metrics,
+    params,
+    runs,
+    verdicts,
+    versions,
+)
+from mlops_ci.store.search import Query, Scope
 
-EntityT = TypeVar("EntityT", bound=msgspec.Struct)
-
-_SORTABLE = {"started": runs.c.started, "duration_s": runs.c.duration_s}
 _HIGHEST = "\U0010ffff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded(Generic[EntityT]):
-    """An entity, and the record that says so."""
-
-    record_id: str
-    time: str
-    author: Author
-    entity: EntityT
-
-
 class RunFilter(TypedDict, total=False):
-    """Which runs; what is absent or None does not matter. *params* must be equal in value and type."""
+    """
+    Which runs; what is absent or None does not matter.
+
+    *experiment* is what it is called now, *sha* may be the first digits, *params* must be equal in value and type.
+    """
 
     project: str | None
     experiment: str | None
@@ -46,66 +49,127 @@ class RunFilter(TypedDict, total=False):
     params: Mapping[str, Scalar] | None
 
 
-def list_runs(
-    connection: sa.Connection, where: RunFilter, order_by: str, *, descending: bool, limit: int
-) -> list[Recorded[Run]]:
-    """
-    List runs; those that lack what they are sorted by come last, ties by the latest start.
-
-    Raises:
-        UsageError: Nothing can be sorted by *order_by*.
-    """
-    query = sa.select(runs.c.record_id).where(*_conditions(where))
-    if order_by.startswith("metrics."):
-        wanted = sa.and_(metrics.c.record_id == runs.c.record_id, metrics.c.name == order_by.removeprefix("metrics."))
-        query, column = query.outerjoin(metrics, wanted), metrics.c.last
-    elif order_by in _SORTABLE:
-        column = _SORTABLE[order_by]
-    else:
-        raise UsageError(
-            f"runs cannot be sorted by {order_by!r}", hint=f"sort by {', '.join(_SORTABLE)} or metrics.<name>"
-        )
-    direction = column.desc() if descending else column.asc()
-    missing = [column.is_(None)] if column.nullable else []
-    query = query.order_by(*missing, direction, runs.c.started.desc(), runs.c.record_id).limit(limit)
-    return _entities(connection, query, Run)
+def query_of(where: RunFilter, keys: tuple[Key, ...]) -> Query:
+    """The query that *where* stands for."""
+    parts = []
+    for name in ("status", "branch", "sha"):
+        field = find("", name)
+        if (value := where.get(name)) and not isinstance(field, str):
+            parts.append(Comparison(field, "=", str(value)))
+    same = []
+    for name, value in (where.get("params") or {}).items():
+        wanted = run_rows.param(value)
+        text = params.c.text.is_(None) if wanted["text"] is None else params.c.text == wanted["text"]
+        is_it = (params.c.run == runs.c.number, params.c.name == name, params.c.kind == wanted["kind"], text)
+        same.append(sa.exists().where(*is_it))
+    scope = Scope(project=where.get("project"), experiment=where.get("experiment"))
+    return Query(condition=And(tuple(parts)), keys=keys, scope=scope, also=tuple(same))
 
 
-def find_run(connection: sa.Connection, prefix: str) -> Recorded[Run]:
+def find_runs(connection: sa.Connection, prefixes: Sequence[str]) -> list[FoundRun]:
     """
-    The run whose id is *prefix*, else the only one whose id starts with it.
+    The runs whose ids are *prefixes*, or which are the only ones to start with them; deleted ones as well.
 
     Raises:
         NotFound: There is none.
         UsageError: There are several.
     """
+    ids = _first_of(connection, dict.fromkeys(prefixes))
+    whole = {prefix: _only(connection, prefix) for prefix in dict.fromkeys(prefixes) if prefix not in ids}
+    rows = ids | _first_of(connection, whole.values())
+    wanted = [rows[whole.get(prefix, prefix)] for prefix in prefixes]
+    known = known_experiments(connection)
+    found = {run.record_id: run for run in as_runs(connection, list(dict.fromkeys(wanted)), known)}
+    return [found[row.record_id] for row in wanted]
+
+
+def _first_of(connection: sa.Connection, run_ids: Iterable[str]) -> dict[str, sa.Row[Any]]:
+    """The rows of the runs with these ids; of several endings under different keys the first."""
+    found: dict[str, sa.Row[Any]] = {}
+    for page in facts.pages(run_ids):
+        query: sa.Select[Any] = sa.select(*STATE, runs.c.run_id).where(runs.c.run_id.in_(page))
+        for row in connection.execute(query.order_by(runs.c.recorded, runs.c.record_id)):
+            found.setdefault(row.run_id, row)
+    return found
+
+
+def _only(connection: sa.Connection, prefix: str) -> str:
+    """The only id that starts with *prefix*."""
     same_start = sa.and_(runs.c.run_id >= prefix, runs.c.run_id < prefix + _HIGHEST)
     query = sa.select(runs.c.run_id).where(same_start).distinct().order_by(runs.c.run_id).limit(4)
-    ids = list(connection.scalars(query)) if prefix else []
+    ids: list[str] = list(connection.scalars(query)) if prefix else []
     if not ids:
         raise NotFound(f"no run {prefix!r}", hint="`mlops-ci runs` lists them")
-    if len(ids) > 1 and ids[0] != prefix:
+    if len(ids) > 1:
         raise UsageError(f"several runs start with {prefix!r}: {', '.join(ids)}", hint="give more of the id")
-    exact = (
-        sa.select(runs.c.record_id).where(runs.c.run_id == ids[0]).order_by(runs.c.recorded, runs.c.record_id).limit(1)
-    )
-    return _entities(connection, exact, Run)[0]
+    return ids[0]
 
 
-def best_run(
-    connection: sa.Connection, experiment: str, metric: str, *, higher_is_better: bool, project: str | None
-) -> Recorded[Run] | None:
-    """The finished run with the best last value that is finite; of equals the one that started first."""
-    order = metrics.c.last.desc() if higher_is_better else metrics.c.last.asc()
-    query = (
-        sa.select(runs.c.record_id)
-        .join(metrics, metrics.c.record_id == runs.c.record_id)
-        .where(metrics.c.experiment == experiment, metrics.c.name == metric, metrics.c.last.is_not(None))
-        .where(*_conditions(RunFilter(status="finished", project=project)))
-        .order_by(order, runs.c.started, runs.c.record_id)
+def best_runs(connection: sa.Connection, scope: Scope, metric: str, *, higher_is_better: bool) -> list[FoundRun]:
+    """
+    For each experiment its finished run with the best last value that is finite; of equals the one that started first.
+
+    In no order; experiments without such a run are left out.
+    """
+    known = known_experiments(connection)
+    best = (
+        sa.select(runs.c.number)
+        .join(metrics, metrics.c.run == runs.c.number)
+        .where(metrics.c.experiment == experiments.c.number, metrics.c.name == metric, metrics.c.last.is_not(None))
+        .where(runs.c.status == "finished", runs.c.deleted == sa.false())
+        .order_by(metrics.c.last.desc() if higher_is_better else metrics.c.last.asc(), runs.c.started_us)
+        .order_by(runs.c.record_id)
         .limit(1)
+        .correlate(experiments)
+        .scalar_subquery()
     )
-    return next(iter(_entities(connection, query, Run)), None)
+    found: list[int] = []
+    meant = sorted(search.within(known.values(), scope))
+    for start in range(0, len(meant), facts.PAGE):
+        some = experiments.c.number.in_(meant[start : start + facts.PAGE])
+        found += [number for number in connection.scalars(sa.select(best).where(some)) if number is not None]
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(found), facts.PAGE):
+        some_runs = runs.c.number.in_(found[start : start + facts.PAGE])
+        query: sa.Select[Any] = sa.select(*STATE).where(some_runs)
+        rows += connection.execute(query).all()
+    return as_runs(connection, rows, known)
+
+
+def list_experiments(connection: sa.Connection, scope: Scope) -> list[ExperimentSummary]:
+    """The experiments that have runs or were changed, the latest used first."""
+    known = known_experiments(connection)
+    counts = {
+        row.experiment: (row.there, row.latest)
+        for row in connection.execute(
+            sa.select(
+                runs.c.experiment,
+                sa.func.sum(sa.case((runs.c.deleted == sa.false(), 1), else_=0)).label("there"),
+                sa.func.max(sa.case((runs.c.deleted == sa.false(), runs.c.started_us))).label("latest"),
+            ).group_by(runs.c.experiment)
+        )
+    }
+    identity = (experiment_changes.c.project, experiment_changes.c.experiment)
+    changed = {tuple(row) for row in connection.execute(sa.select(*identity).distinct())}
+    found = []
+    for number in search.within(known.values(), scope):
+        each = known[number]
+        if number not in counts and (each.project, each.experiment) not in changed:
+            continue  # its only run turned out to be another's second ending
+        there, latest = counts.get(number, (0, None))
+        found.append(
+            ExperimentSummary(
+                project=each.project,
+                experiment=each.experiment,
+                name=each.name,
+                archived=each.archived,
+                deleted=each.deleted,
+                runs=int(there),
+                last_started="" if latest is None else run_rows.time_of(latest),
+            )
+        )
+    found.sort(key=lambda each: (each.project, each.name, each.experiment))
+    return sorted(found, key=lambda each: each.last_started, reverse=True)
 
 
 def commits_of(connection: sa.Connection, run_id: str) -> list[str]:
@@ -117,40 +181,19 @@ def commits_of(connection: sa.Connection, run_id: str) -> list[str]:
 
 def list_versions(connection: sa.Connection, model: str | None) -> list[Recorded[ModelVersion]]:
     """The registered versions, of *model* or of all, the latest first."""
-    return _entities(connection, _newest(versions, versions.c.model, model), ModelVersion)
+    return entities(connection, _newest(versions, versions.c.model, model), ModelVersion)
 
 
 def list_deployments(connection: sa.Connection, target: str | None, limit: int) -> list[Recorded[Deployment]]:
     """What was deployed, to *target* or anywhere, the latest first."""
-    return _entities(connection, _newest(deployments, deployments.c.target, target).limit(limit), Deployment)
+    return entities(connection, _newest(deployments, deployments.c.target, target).limit(limit), Deployment)
 
 
 def list_verdicts(connection: sa.Connection, run_id: str) -> list[Recorded[GateReport]]:
     """The verdicts on a run, the latest first."""
-    return _entities(connection, _newest(verdicts, verdicts.c.run_id, run_id), GateReport)
-
-
-def _conditions(where: RunFilter) -> list[sa.ColumnElement[bool]]:
-    given: Mapping[str, Any] = where
-    equal = (runs.c.project, runs.c.experiment, runs.c.status, runs.c.branch)
-    found = [column == given[column.name] for column in equal if given.get(column.name) is not None]
-    if sha := where.get("sha"):
-        found.append(runs.c.run_id.in_(sa.select(commits.c.run_id).where(commits.c.sha == sha)))
-    for name, value in (where.get("params") or {}).items():
-        same = (params.c.name == name, params.c.value == recording.canonical(value).decode())
-        found.append(runs.c.record_id.in_(sa.select(params.c.record_id).where(*same)))
-    return found
+    return entities(connection, _newest(verdicts, verdicts.c.run_id, run_id), GateReport)
 
 
 def _newest(table: sa.Table, column: sa.Column[str], value: str | None) -> sa.Select[tuple[str]]:
     query = sa.select(table.c.record_id).order_by(table.c.recorded.desc(), table.c.record_id.desc())
     return query if value is None else query.where(column == value)
-
-
-def _entities(connection: sa.Connection, ids: sa.Select[tuple[str]], kind: type[EntityT]) -> list[Recorded[EntityT]]:
-    """What the records that *ids* selects say; they are read afterwards, so that no database sorts their text."""
-    found = []
-    for id_, record in facts.load(connection, connection.scalars(ids)):
-        entity = record.read(kind)
-        found.append(Recorded(record_id=id_, time=record.time, author=record.author, entity=entity))
-    return found

@@ -30,6 +30,7 @@ __all__ = [
     "log_data",
     "log_dict",
     "log_figure",
+    "log_history",
     "log_metric",
     "log_metrics",
     "log_model",
@@ -92,6 +93,11 @@ def log_metric(name: str, value: Any, step: float | None = None) -> None:
 def log_metrics(metrics: Any, step: float | None = None) -> None:
     """Log a point of many metrics; see `Run.log_metrics`."""
     active_run().log_metrics(metrics, step)
+
+
+def log_history(history: Any, steps: Sequence[float] | None = None) -> None:
+    """Log many points of many metrics at once; see `Run.log_history`."""
+    active_run().log_history(history, steps)
 
 
 def set_tag(name: str, value: Any) -> None:

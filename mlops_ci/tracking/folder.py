@@ -59,6 +59,7 @@ def prepare(folder: Path, experiment: str | None) -> None:
         "id": folder.name,
         "time": time.time(),
         "pid": os.getpid(),
+        "birth": birth_of(os.getpid()),
         "cwd": str(Path.cwd()),
         "argv": sys.argv,
         "experiment": experiment or "",
@@ -66,6 +67,20 @@ def prepare(folder: Path, experiment: str | None) -> None:
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.write_text(json.dumps(started), encoding="ascii")
     fresh.replace(path)
+
+
+def birth_of(pid: int) -> str:
+    """
+    When the process *pid* began, as a text that no later process of that number has; "" where that is not known.
+
+    It counts from the machine's start, which is named too, and so does not depend on clocks.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return ""
+    return f"{boot.strip()} {stat.rpartition(')')[2].split()[19]}"  # the 22nd field; the 2nd may hold anything
 
 
 class EventLog:
@@ -83,7 +98,10 @@ class EventLog:
         Raises:
             OSError: It was not written, or only a part of it, which the next event leaves behind.
         """
-        line = json.dumps(event, separators=(",", ":"), default=str).encode("ascii") + b"\n"
+        self.write(json.dumps(event, separators=(",", ":"), default=str).encode("ascii") + b"\n")
+
+    def write(self, line: bytes) -> None:
+        """Write an event that is a line already. Promises and raises as `append`."""
         if self._descriptor < 0:
             self._open()
         if self._torn:

@@ -48,6 +48,41 @@ def metrics(source: Any) -> tuple[dict[str, float], list[str]]:
     return found, wrong
 
 
+def columns(source: Any, length: int | None = None) -> tuple[dict[str, list[float]], list[str]]:
+    """
+    Return the flat columns of numbers in *source*, and a sentence on each that is none, or not *length* long.
+
+    Raises:
+        TypeError: *source* is nothing that has names.
+    """
+    found: dict[str, list[float]] = {}
+    wrong: list[str] = []
+    for name, value in _leaves(source, None, _DEEPEST):
+        try:
+            points = column(name, value)
+        except TypeError as error:
+            wrong.append(str(error))
+            continue
+        if length is None or len(points) == length:
+            found[name] = points
+        else:
+            wrong.append(f"{name!r} has {len(points)} values for {length} steps")
+    return found, wrong
+
+
+def column(name: str, value: Any) -> list[float]:
+    """
+    Return *value*, a sequence or an array of one dimension, as a list of floats.
+
+    Raises:
+        TypeError: It is not one, or holds something else than numbers.
+    """
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
+        raise TypeError(f"{name!r} is {brief(value)}, not a sequence of numbers")
+    return [item if type(item) is float else number(name, item) for item in items]
+
+
 def number(name: str, value: Any) -> float:
     """
     Return *value* as a float; NaN and infinity are numbers, text is not.

@@ -21,12 +21,13 @@ class Runner:
     def __init__(self, project: Workplace, tmp_path: Path) -> None:
         self.project, self.tmp_path, self.count = project, tmp_path, 0
         self.name = "job"
+        self.depth: list[str] = []
 
     def __call__(self, name: str, ref: str, payload: dict[str, Any], *, sha: str, expect: int = 0) -> Job:
         self.count += 1
         # As a runner clones: through the protocol, so that what no ref names any more is not there.
-        place = self.project.clone(f"{self.name}{self.count}", "--no-local")
-        git(place.root, "fetch", "--quiet", "origin", sha)
+        place = self.project.clone(f"{self.name}{self.count}", "--no-local", *self.depth)
+        git(place.root, "fetch", "--quiet", *self.depth, "origin", sha)
         git(place.root, "checkout", "--quiet", "--detach", sha)
         files = {key: self.tmp_path / f"{self.name}{key}{self.count}" for key in ("event", "output", "summary")}
         files["event"].write_text(json.dumps(payload))
@@ -135,6 +136,19 @@ def test_a_merged_pull_request_is_adopted_and_not_trained_again(runner: Runner) 
     assert adopted.outputs["run-id"] == job.outputs["run-id"]
     later = pull_request(runner, {"params.json": '{"accuracy": 0.94}'})
     assert squashed[:7] in later.summary
+
+
+def test_a_job_with_a_shallow_clone_finds_its_baseline(runner: Runner) -> None:
+    """As actions/checkout makes it unless it is told otherwise; squash merges and untrained commits in between."""
+    push(runner)
+    for number in range(3):
+        runner.project.commit({"notes.md": f"{number}\n"})
+    runner.project.push()
+    runner.depth = ["--depth=1"]
+    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}'}, expect=1)
+    assert git(job.place.root, "rev-list", "--count", "HEAD") == "1"
+    assert (job.outputs["verdict"], "shallow" in job.summary) == ("fail", False)
+    assert "3 commits" in job.summary
 
 
 def test_a_tag_registers_renders_and_asks_for_approval(runner: Runner) -> None:

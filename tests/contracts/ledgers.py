@@ -71,12 +71,13 @@ def make_git(folder: Path) -> Member:
     return Member(f"git {folder / 'one'}", f"git {folder / 'two'}")
 
 
-def make_sql(folder: Path) -> Member:
-    address = f"sql sqlite:///{folder / 'mlops.db'}"
-    return Member(address, address)
+def make_sql(url: str) -> Member:
+    """Two connections to one database."""
+    return Member(f"sql {url}", f"sql {url}")
 
 
-MEMBERS = {"git": make_git, "sql": make_sql}
+# What runs the suite, and the provider that it holds to it.
+MEMBERS = {"git": "git", "sqlite": "sql", "postgresql": "sql", "mysql": "sql"}
 
 
 def adoption(run_id: str, sha: str = "", *, time: str | None = None) -> Record:

@@ -13,14 +13,18 @@ from mlops_ci.entities import GitState, Metric, Model, ModelVersion, Run
 from mlops_ci.errors import Conflict
 from mlops_ci.ledger import PROVIDERS, Ledger
 
-from .ledgers import AUTHOR, MEMBERS, Member, adoption, open_ledger
+from .conftest import database_url
+from .ledgers import AUTHOR, MEMBERS, Member, adoption, make_git, make_sql, open_ledger
 
 
-@pytest.fixture(params=sorted(MEMBERS))
+# One worker starts a server, and has all tests that need it.
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MEMBERS])
 def member(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Member:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    return MEMBERS[request.param](tmp_path)
+    if request.param == "git":
+        return make_git(tmp_path)
+    return make_sql(database_url(request.param, request, tmp_path))
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def ledger(member: Member) -> Ledger:
 
 
 def test_every_ledger_is_held_to_this_suite() -> None:
-    assert MEMBERS.keys() == PROVIDERS.keys()
+    assert set(MEMBERS.values()) == PROVIDERS.keys()
 
 
 def test_an_empty_ledger_has_nothing(ledger: Ledger) -> None:

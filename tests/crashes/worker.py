@@ -112,7 +112,7 @@ def project(address: str, start: int) -> None:
     ledger = open_ledger(address)
     for number in count(start):
         with Store.open(f"sqlite:///{address.removeprefix('git ')}/../projection.db") as store:
-            store.take_in(ledger)
+            store.take_in(ledger.unseen)
             say(f"projected {number}")
             store.rebuild()
 

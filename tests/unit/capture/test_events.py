@@ -5,25 +5,35 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_ci import records
-from mlops_ci.capture import events
-from mlops_ci.capture.events import Events, Point
+from mlops_ci.capture import events, history
+from mlops_ci.capture.history import Point
 from mlops_ci.entities import Metric
+from mlops_ci.tracking import points
 
 
 def write(folder: Path, *lines: object) -> Path:
-    text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+    text = "".join(
+        line if isinstance(line, str) else json.dumps(line, separators=(",", ":")) + "\n"  # as tracking writes them
+        for line in lines
+    )
     (folder / "events.jsonl").write_text(text)
     return folder
 
 
 def metrics(time: float = 1.0, **values: float) -> dict:
     return {"event": "metrics", "values": values, "time": time}
+
+
+def points_of(path: Path) -> dict[str, list[Point]]:
+    with path.open("rb") as lines:
+        return history.read(lines)
 
 
 def test_an_empty_folder_has_no_events(tmp_path):
@@ -46,9 +56,10 @@ def test_extremes_are_over_finite_points(tmp_path):
 
 def test_steps_count_where_none_is_given(tmp_path):
     """For each metric on its own."""
-    found = events.read(write(tmp_path, metrics(a=1), metrics(a=2, b=3), {**metrics(b=4), "step": 7}))
-    assert [point.step for point in found.history["a"]] == [0, 1]
-    assert [point.step for point in found.history["b"]] == [0, 7]
+    events.read(write(tmp_path, metrics(a=1), metrics(a=2, b=3), {**metrics(b=4), "step": 7}), tmp_path / "history")
+    found = points_of(tmp_path / "history")
+    assert [point.step for point in found["a"]] == [0, 1]
+    assert [point.step for point in found["b"]] == [0, 7]
 
 
 def test_a_torn_last_line_is_left_out_and_said(tmp_path):
@@ -124,28 +135,85 @@ def test_an_artifact_that_is_gone_is_said(tmp_path):
     assert found.warnings == ["artifact roc.png was logged and is gone"]
 
 
-POINTS = st.lists(
-    st.builds(
-        Point,
-        st.integers(-(2**53), 2**53).map(float) | st.floats(allow_nan=False),
-        st.floats(0, 2e9),
-        st.floats(allow_nan=False),
-    ),
-    min_size=1,
-)
+@st.composite
+def logged(draw: st.DrawFn) -> tuple[list[bytes], dict[str, list[float]]]:
+    """Lines as several processes write them, all mixed, and what each metric must come to."""
+    value = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
+    numbers = draw(st.lists(st.tuples(st.sampled_from(["a", "b.c", "ü\ud800", ""]), value), max_size=30))
+    lines: list[bytes] = []
+    expected: dict[str, list[float]] = {}
+    for name, number in numbers:
+        lines += [points.line(name, number), *points.columns({name: [number, number]}, None)]
+        expected.setdefault(name.replace("\ud800", "?"), []).extend([float(number)] * 3)
+    return lines, expected
 
 
-@given(st.dictionaries(st.text(), POINTS))
-def test_history_is_read_as_it_was_written(history):
-    """Every point, infinities included; the bytes are UTF-8 and strict JSON."""
-    data = events.history_bytes(Events(history=history))
-    assert events.read_history(data) == history
-    for line in data.splitlines():
-        json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+@given(logged(), st.integers(0, 300))
+def test_a_torn_end_costs_the_last_event_alone(case, cut):
+    """However much of it was written; everything before it is read, in order."""
+    lines, expected = case
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        torn = points.line("torn", 1.5, 3)
+        (folder / "events.jsonl").write_bytes(b"".join(lines) + torn[: min(cut, len(torn) - 2)])
+        found = events.read(folder, folder / "history")
+        read = points_of(folder / "history") if expected else {}
+    assert {name: [point.value for point in points] for name, points in read.items()} == expected
+    assert {name: metric.count for name, metric in found.metrics.items()} == {
+        name: len(values) for name, values in expected.items()
+    }
+    assert len(found.warnings) == (cut > 0)
 
 
-def test_history_keeps_nan():
-    """As the text "nan"."""
-    data = events.history_bytes(Events(history={"loss": [Point(0, 1, math.nan)]}))
-    assert data == b'{"metric":"loss","steps":[0],"times":[1],"values":["nan"]}\n'
-    assert math.isnan(events.read_history(data)["loss"][0].value)
+@given(logged(), st.sampled_from([b"\0\0\n", b"[]\n", b'{"event":"metrics",\n', b'{"event":"metrics","values":3}\n']))
+def test_junk_between_events_is_one_warning(case, junk):
+    """And costs nothing else."""
+    lines, expected = case
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "events.jsonl").write_bytes(b"".join([*lines, junk, *lines]))
+        found = events.read(folder)
+    assert {name: metric.count for name, metric in found.metrics.items()} == {
+        name: 2 * len(values) for name, values in expected.items()
+    }
+    assert len(found.warnings) == 1
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, -1.0, 1e300], ids=str)
+def test_a_point_without_a_sane_time_is_no_event(tmp_path, time):
+    """No file of ours could say when it was."""
+    found = events.read(write(tmp_path, metrics(time, a=1), metrics(a=2)), tmp_path / "history")
+    assert found.metrics["a"].count == 1
+    assert found.warnings == ["events.jsonl:1: this is no metrics event"]
+
+
+def test_no_metric_no_history(tmp_path):
+    """Not even an empty file."""
+    events.read(write(tmp_path, {"event": "tags", "values": {}}), tmp_path / "history")
+    assert not (tmp_path / "history").exists()
+
+
+@given(logged(), st.integers(0, 40))
+def test_a_glance_at_a_short_run_sees_all_of_it(case, cut):
+    """The line that is being written is not there yet."""
+    lines, expected = case
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "events.jsonl").write_bytes(b"".join(lines) + points.line("torn", 1.5)[:cut])
+        seen = events.glance(folder)
+    assert seen.metrics == {name: values[-1] for name, values in expected.items()}
+
+
+@pytest.mark.parametrize("size", [10_000, 260_000, 262_144, 500_000, 600_000, 3_000_000])
+def test_a_glance_at_a_long_run_sees_its_two_ends(tmp_path, size):
+    """However long it is, and wherever a line is cut by where reading begins."""
+    head = b'{"event":"params","values":{"depth":3}}\n'
+    body = [points.line("loss", index / 7) for index in range(size // 90)]
+    (tmp_path / "events.jsonl").write_bytes(head + b"".join(body) + points.line("loss", 0.125) + points.line("auc", 1))
+    seen = events.glance(tmp_path)
+    assert (seen.params, seen.metrics) == ({"depth": 3}, {"loss": 0.125, "auc": 1.0})
+
+
+def test_a_glance_at_nothing_sees_nothing(tmp_path):
+    """Training has not logged yet."""
+    assert events.glance(tmp_path) == events.Glance()

@@ -112,7 +112,10 @@ def test_what_repeats_can_be_said_once():
     ("text", "problem"),
     [
         ("modle: x", "2: modle: unknown key; did you mean 'model'?"),
-        ("store: postgres://x", '2: store: found "postgres://x"; allowed: git or sqlite:///<path>'),
+        (
+            "store: oracle://u:secret@h/x",
+            '2: store: found "oracle://u:***@h/x"; allowed: git, sqlite:///<path>, postgresql',
+        ),
         ("artifacts: s3://x", '2: artifacts: found "s3://x"; allowed: git, a folder or file:///<path>'),
         ("version: 2", "2: version: found the number 2; allowed: 1"),
         ("gates:", "2: gates: found nothing; allowed: a list"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +13,7 @@ import sqlalchemy as sa
 from mlops_ci import records
 from mlops_ci.entities import Adoption, Author, Run
 from mlops_ci.errors import NotFound, UsageError
-from mlops_ci.store import Store, queries
+from mlops_ci.store import FoundRun, Scope, Store, found
 
 from .conftest import MakeRun
 
@@ -52,9 +55,13 @@ def test_runs_are_sorted_by_a_metric_and_those_without_it_come_last(store: Store
 
 
 def test_what_runs_cannot_be_sorted_by_is_refused(store: Store) -> None:
-    with pytest.raises(UsageError, match="cannot be sorted by 'accuracy'") as caught:
-        store.runs(order_by="accuracy")
-    assert "metrics.<name>" in caught.value.hint
+    for order, says in {
+        "accuracy": "the order cannot be read at character 1: runs have no 'accuracy'; write metrics.accuracy",
+        "started, sha": "at character 10: runs cannot be sorted by their commits",
+        "started upwards": "expected `asc`, `desc`, a comma, or the end, not 'upwards'",
+    }.items():
+        with pytest.raises(UsageError, match=re.escape(says)):
+            store.runs(order_by=order)
 
 
 def test_runs_are_filtered(store: Store, make_run: MakeRun) -> None:
@@ -111,16 +118,73 @@ def test_the_best_run_is_finished_finite_and_the_first_of_equals(store: Store, m
     assert store.best("main", "f1") is None
 
 
-def test_the_best_run_is_found_by_an_index(store: Store, make_run: MakeRun) -> None:
-    store.append([make_run("r1", metrics={"acc": 0.9})])
-    asked = []
-    sa.event.listen(store._engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
+def test_every_experiment_has_its_best_run(store: Store, make_run: MakeRun) -> None:
+    store.append(
+        [
+            make_run("a1", experiment="a", metrics={"acc": 0.1}),
+            make_run("a2", experiment="a", metrics={"acc": 0.2}),
+            make_run("b1", experiment="b", metrics={"acc": 0.9}),
+            make_run("c1", experiment="c", metrics={"loss": 0.9}),
+            make_run("d1", experiment="a", project="other", metrics={"acc": 0.5}),
+        ]
+    )
 
-    store.best("main", "acc")
+    assert _ids(store.best_of_each("acc")) == ["b1", "d1", "a2"]
+    assert _ids(store.best_of_each("acc", higher_is_better=False, scope=Scope(project="churn"))) == ["a1", "b1"]
+
+
+def test_several_runs_are_found_by_their_names(store: Store, make_run: MakeRun) -> None:
+    store.append([make_run("abc"), make_run("def"), make_run("ghi")])
+
+    assert _ids(store.named(["gh", "abc", "ghi"])) == ["ghi", "abc", "ghi"]
+    with pytest.raises(NotFound, match="no run 'x'"):
+        store.named(["abc", "x"])
+
+
+def test_an_experiment_may_appear_while_runs_are_looked_up(store: Store, make_run: MakeRun) -> None:
+    """Where a server answers two queries, somebody may write between them."""
+    store.append([make_run("r1", experiment="new")])
 
     with store._read() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[1][0]}", asked[1][1]).fetchall()
-    assert "USING COVERING INDEX mlops_metrics_best (experiment=? AND name=? AND last>?)" in str(plan)
+        rows = connection.execute(sa.select(*found.STATE)).all()
+        [run] = found.as_runs(connection, rows, {})
+
+    assert run.experiment == "new"
+
+
+@pytest.mark.parametrize(
+    ("ask", "plan"),
+    [
+        (
+            lambda store: store.best("main", "acc"),
+            "USING COVERING INDEX mlops_metrics_best (experiment=? AND name=? AND last>?)",
+        ),
+        (
+            lambda store: store.search("", order_by="metrics.acc desc"),
+            "USING COVERING INDEX mlops_metrics_best (experiment=? AND name=? AND last>?)",
+        ),
+        (
+            lambda store: store.search("metrics.acc > 0.5 and params.model = 'rf'"),
+            "USING COVERING INDEX mlops_metrics_best (experiment=? AND name=? AND last>?)",
+        ),
+        (lambda store: store.search("params.model = 'rf'"), "USING INDEX ix_mlops_runs_started_us"),
+        (lambda store: store.search("sha = 'aaaa'"), "USING PRIMARY KEY (sha>? AND sha<?)|ix_mlops_commits_sha"),
+    ],
+)
+def test_an_index_answers(store: Store, make_run: MakeRun, ask: Callable[[Store], object], plan: str) -> None:
+    store.append([make_run("r1", metrics={"acc": 0.9}, params={"model": "rf"})])
+    asked: list[Any] = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
+
+    ask(store)
+
+    with store._read() as connection:
+        plans = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).fetchall())
+            for statement, values in list(asked)
+        ]
+    assert any(part in each for each in plans for part in plan.split("|"))
+    assert not any("SCAN mlops_runs'" in each or "SCAN mlops_metrics" in each for each in plans)
 
 
 def test_an_adoption_gives_a_run_one_more_commit_whichever_came_first(store: Store, make_run: MakeRun) -> None:
@@ -133,9 +197,9 @@ def test_an_adoption_gives_a_run_one_more_commit_whichever_came_first(store: Sto
     assert _ids(store.runs(sha="d" * 40)) == ["r1"]
 
 
-def _ids(found: list[queries.Recorded[Run]]) -> list[str]:
-    return [run.entity.run_id for run in found]
+def _ids(runs: list[FoundRun | None] | list[FoundRun]) -> list[str]:
+    return [run.entity.run_id for run in runs if run]
 
 
-def _found(found: list[queries.Recorded[Run]]) -> set[str]:
-    return set(_ids(found))
+def _found(runs: list[FoundRun]) -> set[str]:
+    return set(_ids(runs))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_ci.capture import events
+from mlops_ci.capture import events, history
 from mlops_ci.git import Checkout, run
 from mlops_ci.tracking import folder as folders
 from tests.repositories import make_clone
@@ -34,11 +34,13 @@ def test_a_kill_loses_no_point_that_was_logged(tmp_path, after):
             pass
         training.kill()
         acknowledged = [after, *map(int, training.stdout.read().split(b"\n")[:-1])]
-    found = events.read(folder)
-    steps = [point.step for point in found.history["loss"]]
+    found = events.read(folder, tmp_path / "history")
+    with (tmp_path / "history").open("rb") as lines:
+        points = history.read(lines)["loss"]
+    steps = [point.step for point in points]
     assert steps[: acknowledged[-1] + 1] == list(range(acknowledged[-1] + 1))
     assert len(steps) <= acknowledged[-1] + 2, "and at most one that was not acknowledged"
-    assert [point.value for point in found.history["loss"]] == [step / 7 for step in steps]
+    assert [point.value for point in points] == [step / 7 for step in steps]
     assert not found.ended
 
 

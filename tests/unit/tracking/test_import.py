@@ -36,7 +36,11 @@ def test_tracking_loads_the_standard_library_alone():
     """And of our own package nothing but the room."""
     new = loaded("import mlops_ci; mlops_ci.start_run")
     foreign = {name for name in new if name.partition(".")[0] not in sys.stdlib_module_names}
-    rooms = {"mlops_ci", "mlops_ci.tracking", *(f"mlops_ci.tracking.{room}" for room in ("folder", "run", "values"))}
+    rooms = {
+        "mlops_ci",
+        "mlops_ci.tracking",
+        *(f"mlops_ci.tracking.{room}" for room in ("folder", "points", "run", "values")),
+    }
     assert foreign == rooms
 
 

@@ -1,0 +1,1 @@
+"""The figures that the README quotes, each against a peer. `./dev bench` runs `benchmarks.run`."""
