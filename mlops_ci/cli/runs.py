@@ -97,8 +97,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         rows = [*map(_running_row, going), *(row(run, options["order_by"]) for run in runs)]
         narrowed = any(options[name] for name in ("filter_text", "experiment", "branch", "status", "cursor"))
         show.table(_COLUMNS, rows, empty="no run is like that" if narrowed else "no run is recorded yet")
-    if cursor:
-        show.notifier(ctx)(f"there are more: --cursor {cursor} shows the next, --all-pages shows all")
+        if cursor:
+            show.notifier(ctx)(f"there are more: --cursor {cursor} shows the next, --all-pages shows all")
 
 
 def _listed(store: Store, project: Project, options: dict[str, Any]) -> tuple[list[FoundRun], str]:

@@ -51,7 +51,7 @@ def test_what_the_reader_takes_the_schema_takes(validator, text):
     [
         "modle: x",
         "version: 2",
-        "store: mysql://x",
+        "store: oracle://x",
         "artifacts: s3://x",
         "gates: [accuracy]",
         "gates: [{min: 1}]",
