@@ -94,6 +94,10 @@ class Ledger(Protocol):
         """How many records wait here for `sync`."""
         ...
 
+    def waiting(self) -> list[Record]:
+        """Return the records that were written here and that the ledger's remote may not have; asks nobody."""
+        ...
+
     def sync(self) -> int:
         """
         Send what waits and return how many records that were; again is harmless.

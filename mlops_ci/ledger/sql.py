@@ -51,6 +51,10 @@ class SqlLedger:
         """Nothing ever waits: see `append`."""
         return 0
 
+    def waiting(self) -> list[Record]:
+        """Nothing ever waits: see `append`."""
+        return []
+
     def sync(self) -> int:
         """Nothing ever waits: see `append`."""
         return 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_ci.errors import ServiceError
+from mlops_ci.ledger import Ledger
 from mlops_ci.lifecycle import take_in
 from mlops_ci.lifecycle.project import Project
 
@@ -51,18 +54,28 @@ def open_projection(project: Project) -> Store:
     """
     Return the SQL projection that answers queries: the ledger's own where it is SQL, else one made from it.
 
+    If the remote of a git ledger does not answer, it holds what is known here, and a `StoreWarning` says so.
+
     Raises:
-        ServiceError: The ledger did not answer.
-        IntegrityError: Records that were here before are gone from it.
+        ServiceError: The database did not answer.
+        IntegrityError: Records that were here before are gone from the ledger.
     """
-    from mlops_ci.store import Store  # noqa: PLC0415  # SQLAlchemy is loaded only for queries
+    from mlops_ci.store import Store, StoreWarning  # noqa: PLC0415  # SQLAlchemy is loaded only for queries
 
     if project.store_address != "git":
         return Store.open(project.store_address, base=project.checkout.root)
     store = Store.open("sqlite:///store.db", base=project.checkout.state)
     try:
-        store.take_in(project.ledger.unseen)
+        _bring_up_to_date(store, project.ledger, StoreWarning)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _bring_up_to_date(store: Store, ledger: Ledger, kind: type[Warning]) -> None:
+    try:
+        store.take_in(ledger.unseen)
+    except ServiceError as error:
+        store.project(ledger.waiting())
+        warnings.warn(f"{error}; what follows is what is known here", kind, stacklevel=2)

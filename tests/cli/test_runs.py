@@ -178,3 +178,17 @@ def _drain(handle: int) -> str:
     finally:
         os.close(handle)
     return found.decode()
+
+
+def test_without_a_network_what_is_known_here_is_shown(project: Workplace) -> None:
+    project.commit({"train.py": TRAIN.replace("sys.argv[1]", "0.8")})
+    project.push()
+    project.run("run")
+    [before] = ids(project)
+    project.remote.rename(project.remote.with_name("away.git"))
+    project.commit({"notes.md": "offline\n"})
+    project.run("run")
+    said = project.run("runs")
+    assert "what follows is what is known here" in said
+    assert before in said
+    assert len([line for line in said.splitlines() if " finished " in line]) == 2

@@ -140,6 +140,10 @@ class GitLedger:
         """See `Ledger.pending`; nothing waits while there is no remote."""
         return len(self._repository.refs(_PENDING)) if self._repository.remote else 0
 
+    def waiting(self) -> list[Record]:
+        """See `Ledger.waiting`."""
+        return _in_order(self._load(self._repository.refs(_PENDING)).values())
+
     def sync(self) -> int:
         """
         Send what waits in one push; see `Ledger.sync`.
