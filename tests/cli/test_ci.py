@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from mlops_ci.git import Checkout
+from mlops_ci.ledger.git import GitLedger
 from tests.cli.conftest import CONFIG, Workplace
 from tests.cli.test_release import MODEL, TARGETS, TRAIN_WITH_MODEL
+from tests.crashes.worker import an_adoption
 from tests.repositories import git
 from tests.unit.test_ci import read_outputs
 
@@ -149,6 +152,17 @@ def test_a_job_with_a_shallow_clone_finds_its_baseline(runner: Runner) -> None:
     assert git(job.place.root, "rev-list", "--count", "HEAD") == "1"
     assert (job.outputs["verdict"], "shallow" in job.summary) == ("fail", False)
     assert "3 commits" in job.summary
+
+
+def test_a_push_folds_what_has_become_many(runner: Runner) -> None:
+    work = runner.project
+    ledger = GitLedger(Checkout.find(work.root))
+    ledger.append([an_adoption(number) for number in range(500)])
+    job = push(runner)
+    assert "folded 50" in job.said  # those, the run and its verdict
+    assert git(work.remote, "for-each-ref", "refs/mlops/records") == ""
+    assert pull_request(runner, {"params.json": '{"accuracy": 0.93}'}).outputs["verdict"] == "pass"
+    assert "folded" not in push(runner).said
 
 
 def test_a_tag_registers_renders_and_asks_for_approval(runner: Runner) -> None:
