@@ -123,7 +123,7 @@ class GitArtifacts:
         here = self._repository.refs(*files)
         new = {ref: path for ref, path in files.items() if ref not in here}
         names = "".join(f"{path.absolute()}\n" for path in new.values()).encode()
-        blobs = self._repository.run(["hash-object", "-w", "--no-filters", "--stdin-paths"], stdin=names)
+        blobs = self._repository.change(["hash-object", "-w", "--no-filters", "--stdin-paths"], stdin=names)
         refs = here | dict(zip(new, blobs.decode().split(), strict=True))
         self._repository.update(
             *(f"update {name} {blob}" for ref, blob in refs.items() for name in (ref, _waiting(ref)))
@@ -201,7 +201,7 @@ class GitArtifacts:
 
     def _blob(self, marks: Marks) -> str:
         data = json.dumps(marks, sort_keys=True, separators=(",", ":")).encode()
-        return self._repository.run(["hash-object", "-w", "--stdin"], stdin=data).decode().strip()
+        return self._repository.change(["hash-object", "-w", "--stdin"], stdin=data).decode().strip()
 
     def _marks(self) -> tuple[str, dict[str, str]]:
         """The blob of marks that the remote has ("" for none), and what it says."""

@@ -21,6 +21,7 @@ from mlops_ci.errors import ServiceError
 _REMOTE = "ours"
 _LEFT_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _MOST_LEFT_LOCKS = 20
+_NO_ROOM = ("No space left on device", "Out of diskspace", "couldn't write '/", "Read-only file system")
 _MOST_PACKS, _MOST_LOOSE = 50, 6_000
 
 # Nobody's hooks, and no collection of garbage in mid-command: a fetch must not cost a second now and then.
@@ -83,11 +84,19 @@ class SideRepository:
                 try:
                     return self._run(args, stdin, [lock])
                 except git.GitError as error:
+                    self._refuse_full_disk(error)
                     left = _LEFT_LOCK.search(error.stderr)
                     if not left or not Path(left[1]).is_relative_to(self.path):
                         raise
                     Path(left[1]).unlink(missing_ok=True)
             return self._run(args, stdin, [lock])
+
+    def _refuse_full_disk(self, error: git.GitError) -> None:
+        if any(sign in error.stderr for sign in _NO_ROOM):
+            raise ServiceError(
+                f"git cannot write to {self.path}: no space left, or read-only",
+                hint="make room; nothing that was recorded is lost, and `mlops-ci sync` goes on",
+            ) from error
 
     def _run(self, args: Sequence[str | Path], stdin: bytes | None, inherits: Sequence[int] = ()) -> bytes:
         settings = [word for setting in _OWN_SETTINGS for word in ("-c", setting)]

@@ -26,7 +26,7 @@ from mlops_ci import records
 from mlops_ci.capture import environment
 from mlops_ci.data import fingerprint
 from mlops_ci.entities import GitState, Run
-from mlops_ci.errors import ConfigError, UsageError
+from mlops_ci.errors import ConfigError, ServiceError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.lifecycle import identity, run_folder, take_in
 from mlops_ci.lifecycle.find_baseline import runs_of
@@ -96,7 +96,7 @@ def train(
 
     Raises:
         UsageError: No commit yet, or the command cannot be started.
-        ServiceError: The artifact store cannot take what training left; the run folder keeps it.
+        ServiceError: What training left cannot be stored; the run folder keeps it.
     """
     threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     for taken in take_in.leftovers(project):
@@ -111,8 +111,14 @@ def train(
     probe = environment.start(environment.interpreter_of(command, project.checkout.root))
     exit_code, duration_s = _run(context, folder, project, output)
     context = records.replace(context, exit_code=exit_code, ended=records.now(), duration_s=round(duration_s, 3))
-    run_folder.write_context(folder, context)
-    return Training(taken=take_in.take_in(project, folder, context, probe=probe))
+    try:
+        run_folder.write_context(folder, context)
+        return Training(taken=take_in.take_in(project, folder, context, probe=probe))
+    except OSError as error:
+        raise ServiceError(
+            f"training ended with {exit_code}, and cannot be recorded: {error.strerror}; {folder} keeps what it left",
+            hint="make room, or the folder writable; then `mlops-ci sync` records it",
+        ) from error
 
 
 def _improvised(project: Project, command: Sequence[str]) -> bool:

@@ -23,6 +23,8 @@ from mlops_ci.lifecycle.project import Project
 HISTORY = "history.jsonl"
 ENVIRONMENT = "environment.json"
 _CONTEXT = "context.json"
+_ROOM = "room"
+_ROOM_BYTES = 32_768
 _STARTED = "started.json"
 
 
@@ -112,10 +114,19 @@ def read(folder: Path) -> Context | None:
 
 
 def write_context(folder: Path, context: Context) -> None:
-    """Write *context* whole or not at all."""
+    """
+    Write *context* whole or not at all.
+
+    Until training has ended, some room is kept, so that its end can be written on a disk that it has filled.
+    """
+    room = folder / _ROOM
+    if context.ended:
+        room.unlink(missing_ok=True)
     fresh = folder / f"{_CONTEXT}.new"
     fresh.write_bytes(msgspec.json.encode(context))
     fresh.replace(folder / _CONTEXT)
+    if not context.ended and not room.exists():
+        room.write_bytes(b"." * _ROOM_BYTES)
 
 
 def births_of(pids: Sequence[int]) -> list[str]:

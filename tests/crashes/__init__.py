@@ -1,1 +1,1 @@
-"""Processes that are killed, disks that fill, networks that are cut."""
+"""Processes that are killed, and networks that are cut; disks that fill are in tests/cli/test_disks.py."""
