@@ -12,7 +12,7 @@ from mlops_ci.cli import show
 
 if TYPE_CHECKING:
     from mlops_ci.lifecycle.project import Project
-    from mlops_ci.lifecycle.running import Running
+    from mlops_ci.lifecycle.run_folder import UnderWay
     from mlops_ci.store import FoundRun, Store
 
 # Subcommands of other files: the module, the command's name in it, and its line of help.
@@ -92,7 +92,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         with open_projection(project) as store:
             runs, cursor = _listed(store, project, options)
     if options["json_output"]:
-        show.json(runs)
+        show.json(runs or [*map(_running_json, going)])
     else:
         rows = [*map(_running_row, going), *(row(run, options["order_by"]) for run in runs)]
         narrowed = any(options[name] for name in ("filter_text", "experiment", "branch", "status", "cursor"))
@@ -129,25 +129,35 @@ def _filter(options: dict[str, Any]) -> str:
     return " and ".join([f"({text})", *parts]) if parts else text
 
 
-def _going(project: Project, options: dict[str, Any]) -> list[Running]:
+def _going(project: Project, options: dict[str, Any]) -> list[UnderWay]:
     """Runs that still go stand above the others, where nothing else was asked for."""
-    asked = ("filter_text", "cursor", "json_output", "all_pages")
+    asked = ("filter_text", "cursor", "all_pages", *(() if options["status"] == "running" else ("json_output",)))
     if any(options[name] for name in asked) or options["order_by"] != "started" or options["ascending"]:
         return []
     if options["status"] not in {None, "running"}:
         return []
-    from mlops_ci.lifecycle.running import running
+    from mlops_ci.lifecycle.run_folder import under_way
 
     return [
         run
-        for run in running(project)
-        if options["branch"] in {None, run.branch} and options["experiment"] in {None, run.experiment}
+        for run in under_way(project)
+        if run.context.project == project.config.project
+        and options["branch"] in {None, run.context.git.branch}
+        and options["experiment"] in {None, run.context.experiment}
     ]
 
 
-def _running_row(run: Running) -> tuple[str, ...]:
-    commit = run.sha[:7] + ("+" if run.dirty else "")
-    return run.run_id, f"began {show.ago(run.started)}", run.branch, commit, "running", ""
+def _running_json(run: UnderWay) -> dict[str, Any]:
+    known = ("run_id", "experiment", "started", "git", "ci", "command")
+    seen = {"params": run.seen.params, "metrics": run.seen.metrics, "tags": run.seen.tags}
+    return {**{name: getattr(run.context, name) for name in known}, "logged": run.logged, **seen}
+
+
+def _running_row(run: UnderWay) -> tuple[str, ...]:
+    git = run.context.git
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(run.seen.metrics.items())[:3])
+    commit = git.trained_sha[:7] + ("+" if git.dirty else "")
+    return run.context.run_id, f"began {show.ago(run.context.started)}", git.branch, commit, "running", metrics
 
 
 def row(found: FoundRun, order_by: str = "") -> tuple[str, ...]:

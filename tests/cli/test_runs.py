@@ -27,7 +27,8 @@ WAITING = """
 import sys
 import mlops_ci as mlops
 
-with mlops.start_run():
+with mlops.start_run() as run:
+    run.log_metrics({"accuracy": 0.5})
     print("training", flush=True)
     sys.stdin.readline()
 """
@@ -143,10 +144,13 @@ def test_a_run_that_still_goes_stands_on_top(trained: Workplace) -> None:
     lines = [line for line in trained.run("runs").splitlines() if re.match(r" *[0-9a-f]{16} ", line)]
     alone = trained.run("runs", "--status", "running")
     filtered = trained.run("runs", "-f", "not dirty or dirty")
+    [machine] = json.loads(trained.run("runs", "--status", "running", "--json"))
     training.communicate("go\n", timeout=60)
 
     assert len(lines) == 4
     assert "running" in lines[0]
+    assert "accuracy 0.5" in lines[0]
+    assert machine["metrics"] == {"accuracy": 0.5}
     assert "running" in alone
     assert "finished" not in alone
     assert "running" not in filtered
