@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import commands, stores
+from benchmarks import commands, pull_request, stores, writers
 from benchmarks.repositories import BIN
 
 SHORT = {
@@ -26,7 +26,12 @@ SHORT = {
     "points": stores.points,
     "best": stores.best,
 }
-LONG = {"million": stores.million, "hundred-thousand": stores.hundred_thousand}
+LONG = {
+    "million": stores.million,
+    "hundred-thousand": stores.hundred_thousand,
+    "pull-request": pull_request.pull_request,
+    "writers": writers.writers,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -1,10 +1,8 @@
 """
 Many writers at one moment: our ledgers, beside a file on a branch that everybody pushes, with retries.
 
-    writers.py [WRITERS]
-
-The git remote is a bare repository on this machine: no host's limits, and no network. Run with `--worker` it is one
-of the writers: it says that it is ready, writes one record when told to, and says how many attempts that took.
+The git remote is a bare repository on this machine: no host's limits, and no network. Run as a program this is one of
+the writers: it says that it is ready, writes one record when told to, and says how many attempts that took.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from mlops_ci import records
 from mlops_ci.entities import Adoption, Author
 from mlops_ci.git import Checkout
 from mlops_ci.ledger.git import GitLedger
+from tests.servers import PostgreSQL
 
 RETRIES = 10
 """As a workflow would: push, and if that is refused, pull with a rebase and push again."""
@@ -47,7 +45,7 @@ class Outcome:
 
 def race(mode: str, places: list[str]) -> tuple[list[int], float]:
     """Let one writer for each of *places* write at the same moment; return their attempts and the wall time."""
-    command = [sys.executable, __file__, "--worker", mode]
+    command = [sys.executable, __file__, mode]
     writers = [
         subprocess.Popen(
             [*command, place, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment()
@@ -89,12 +87,17 @@ def with_sql(url: str, writers: int) -> Outcome:
         return Outcome(attempts, len(list(store.all())), wall_s)
 
 
-def main(writers: int) -> None:
-    """Race the ways against each other, in turns, and print what came of each."""
-    print(f"{writers} writers at one moment, one record each; the remote is a bare repository on this machine")
+def writers(folder: Path, count: int = 100) -> None:
+    """Race the ways against each other, one after the other, and print what came of each."""
+    print(f"{count} writers at one moment, one record each; the git remote is a bare repository on this machine")
     for way in (with_refs, with_a_file):
-        with tempfile.TemporaryDirectory() as folder:
-            print(f"  {way.__name__:<12} {way(Path(folder), writers)}", flush=True)
+        (folder / way.__name__).mkdir()
+        print(f"  {way.__name__:<12} {way(folder / way.__name__, count)}", flush=True)
+    server = PostgreSQL()
+    try:
+        print(f"  {'PostgreSQL':<12} {with_sql(server.fresh(), count)}", flush=True)
+    finally:
+        server.stop()
 
 
 def _record(number: int) -> records.Record:
@@ -185,7 +188,4 @@ def _git(folder: Path, *args: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        print(WRITERS[sys.argv[2]](sys.argv[3], int(sys.argv[4])))
-    else:
-        main(int(sys.argv[1]) if sys.argv[1:] else 100)
+    print(WRITERS[sys.argv[1]](sys.argv[2], int(sys.argv[3])))
