@@ -33,6 +33,7 @@ from mlops_ci.lifecycle.backup_file import (
 )
 from mlops_ci.lifecycle.named_bytes import Naming
 from mlops_ci.lifecycle.project import Project
+from mlops_ci.lifecycle.synchronize import forget_projection
 from mlops_ci.records import Record
 
 _PAGE_BYTES = 64_000_000
@@ -125,7 +126,10 @@ def restore(project: Project, path: Path, *, progress: Progress) -> Restored:
     with verified(path, progress) as backup:
         artifacts = _restore_artifacts(project, backup, progress)
         # Bytes first: a record that others can read names only what they can fetch.
-        return _restore_records(project.ledger, backup, artifacts, progress)
+        restored = _restore_records(project.ledger, backup, artifacts, progress)
+    # It may have been built from what was lost, or changed, and say so ever after. Now that is no loss.
+    forget_projection(project)
+    return restored
 
 
 def _write(project: Project, file: BinaryIO, *, with_artifacts: bool, progress: Progress) -> None:

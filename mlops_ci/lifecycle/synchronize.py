@@ -6,13 +6,15 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_ci.errors import ServiceError
+from mlops_ci.errors import IntegrityError, ServiceError
 from mlops_ci.ledger import Ledger
 from mlops_ci.lifecycle import take_in
 from mlops_ci.lifecycle.project import Project
 
 if TYPE_CHECKING:
     from mlops_ci.store import Store
+
+_PROJECTION = "store.db"
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,23 @@ def open_projection(project: Project) -> Store:
 
     if project.store_address != "git":
         return Store.open(project.store_address, base=project.checkout.root)
-    store = Store.open("sqlite:///store.db", base=project.checkout.state)
+    store = Store.open(f"sqlite:///{_PROJECTION}", base=project.checkout.state)
     try:
         _bring_up_to_date(store, project.ledger, StoreWarning)
+    except IntegrityError as error:
+        store.close()
+        place = project.checkout.state / _PROJECTION
+        raise IntegrityError(str(error), hint=f"{error.hint}; to go on with what is there, delete {place}") from error
     except BaseException:
         store.close()
         raise
     return store
+
+
+def forget_projection(project: Project) -> None:
+    """Let the next query build this clone's projection from what the ledger has then."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (project.checkout.state / f"{_PROJECTION}{suffix}").unlink(missing_ok=True)
 
 
 def _bring_up_to_date(store: Store, ledger: Ledger, kind: type[Warning]) -> None:

@@ -7,6 +7,7 @@ import runpy
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -62,32 +63,53 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
 
 def invocations(line: str, program: str) -> Iterator[list[str]]:
     """The words after *program*, wherever *line* calls it as a program."""
-    for part in re.split(r"&&|;|\|", line):
-        try:
-            words = shlex.split(part)
-        except ValueError:
-            continue
-        if words and words[0] == program:
-            yield words[1:]
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        typed = list(lexer)
+    except ValueError:  # prose between backticks
+        typed = line.split()
+    for separates, words in groupby(typed, lambda word: set(word) <= set(";&|") and word != ""):
+        name, *rest = words
+        if not separates and name == program:
+            yield rest
 
 
 def unknown(words: list[str]) -> str:
     """The first of *words* that `mlops-ci` does not know, "" if it knows them all."""
     command: click.Command = cli
     context = click.Context(cli, **cli.context_settings)
-    for word in words:
+    rest = iter(words)
+    for word in rest:
         if word == "--":
             return ""
         if word.startswith("-"):
-            options = {name for option in command.get_params(context) for name in option.opts}
-            if word not in options:
+            name, separated, _ = word.partition("=")
+            option = next((option for option in command.get_params(context) if name in option.opts), None)
+            if option is None:
                 return word
+            if not separated and not getattr(option, "is_flag", False):
+                next(rest, None)  # its value
         elif isinstance(command, click.Group) and word != "COMMAND":
             found = command.get_command(context, word)
             if found is None:
                 return word
             command = found
     return ""
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("""mlops-ci runs --filter "a > 1 and params.model = 'rf'" --order-by 'a; desc' """, ""),
+        ("mlops-ci runs --filter 'a > 1' bst", "bst"),
+        ("true && mlops-ci runs best --mtric x", "--mtric"),
+        ("mlops-ci runs|mlops-ci sink", "sink"),
+        ("mlops-ci runs --limit=5 it's", "it's"),
+    ],
+)
+def test_a_wrong_word_is_found_in_whatever_is_typed(line: str, wrong: str) -> None:
+    assert "".join(map(unknown, invocations(line, "mlops-ci"))) == wrong
 
 
 def dev_commands() -> set[str]:

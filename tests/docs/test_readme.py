@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.conftest import Workplace
+from tests.cli.conftest import Workplace, project
 from tests.docs.pages import README, blocks, commands, section
 from tests.integration.served_model import free_port
 from tests.processes import processes_of
 from tests.repositories import clone, commit, git, make_remote
 
+__all__ = ["project"]
 PRELUDE = """\
 from sklearn.linear_model import LogisticRegression
 import numpy as np
@@ -70,6 +71,32 @@ def meaning(workflow: str) -> dict[str, object]:
     # YAML 1.1, which PyYAML reads, takes `on` for a boolean.
     jobs = {name: {key: job[key] for key in job if key != "name"} for name, job in read["jobs"].items()}
     return {"on": read[True], "jobs": jobs}
+
+
+def test_finding_runs_and_keeping_them(project: Workplace) -> None:
+    """Every command; the table is the one that is shown, but for ids and times."""
+    ids = []
+    for accuracy in ("0.85", "0.9", "0.95"):
+        project.commit({"params.json": f'{{"accuracy": {accuracy}, "model": "rf"}}'})
+        ids.append(project.run("run").split()[1])
+    project.push()
+    page = section(README, "Finding runs")
+    said = {}
+    for line, _ in [*commands(page), *commands(section(README, "Where records are kept"))]:
+        typed = line.replace("2682", ids[2]).replace("84c8", ids[1])
+        said[line] = type_in(project, typed)
+    first, *_ = said.values()
+    (console,) = blocks(page, "console")
+    shown = [line for line in console.partition("\n$ ")[0].splitlines()[1:] if line]
+    printed = [line.strip() for line in first.splitlines() if line.strip()]
+    assert [shape(line) for line in shown] == [shape(line) for line in printed]
+    assert "folded 3 records" in said["mlops-ci sync --fold"]
+    assert "everything in the backup is here already" in said["mlops-ci restore everything.zip"]
+
+
+def shape(line: str) -> list[str]:
+    """A line of a table: its columns, without what differs from one project to the next."""
+    return [re.sub(r"^[0-9a-f]{7,16}$|^─+$|^\d+ \w+ ago$", "…", cell) for cell in re.split(r"\s{2,}", line.strip())]
 
 
 def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
