@@ -317,6 +317,7 @@ def test_taking_in_what_is_new_costs_what_is_new(grown: Path, tmp_path: Path) ->
     new, mark, later = take(mark, seen)
     assert new == {record.id for record in some[:20]}
     assert later < first / 20
+    assert take(mark, seen | new)[0] == set()
     ledger.fold()
     ledger.append(some[20:])
     again, mark, later = take(mark, seen | new)
