@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415  # a run is recorded without what queries need, nearly every start without migrations
 """
 The store: records and their projection in an SQL database. The only room that knows SQLAlchemy.
 
@@ -17,19 +18,21 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
 
-from mlops_ci.entities import Deployment, GateReport, ModelVersion
 from mlops_ci.errors import ServiceError, UsageError
 from mlops_ci.records import Record
-from mlops_ci.store import engines, facts, faults, filters, found, projection, queries, steps
-from mlops_ci.store import search as searching
-from mlops_ci.store.found import Columns, ExperimentSummary, FoundRun, Page, Recorded
-from mlops_ci.store.queries import RunFilter
-from mlops_ci.store.search import Query, Scope
-from mlops_ci.store.sqlite_files import StoreWarning
+from mlops_ci.store import facts, projection, steps
+from mlops_ci.store.databases import engines, faults
+from mlops_ci.store.databases.sqlite_files import StoreWarning
+from mlops_ci.store.search.scope import Scope
+
+if TYPE_CHECKING:
+    from mlops_ci.entities import Deployment, GateReport, ModelVersion
+    from mlops_ci.store.queries import RunFilter
+    from mlops_ci.store.search.found import Columns, ExperimentSummary, FoundRun, Page, Recorded
 
 __all__ = [
     "Columns",
@@ -47,6 +50,19 @@ _ATTEMPTS = 5
 _THE_OTHER = "ledger"
 Unseen = Callable[[str, Callable[[Sequence[str]], set[str]]], tuple[Iterator[Record], str]]
 _T = TypeVar("_T")
+
+
+def __getattr__(name: str) -> Any:
+    """Load what queries return when somebody names it."""
+    if name == "RunFilter":
+        from mlops_ci.store import queries
+
+        return queries.RunFilter
+    if name in __all__:
+        from mlops_ci.store.search import found
+
+        return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Store:
@@ -150,7 +166,7 @@ class Store:
 
     def rebuild(self) -> None:
         """Drop the projection and build it again from the records."""
-        from mlops_ci.store import migrations  # noqa: PLC0415  # hardly ever asked for
+        from mlops_ci.store import migrations
 
         with faults.told_plainly(self._address):
             migrations.rebuild(self._writer, self._address)
@@ -200,9 +216,11 @@ class Store:
         Raises:
             UsageError: The filter or the order cannot be read, or the cursor belongs to others.
         """
-        query = Query(condition=filters.parse(filter), keys=_keys(order_by, descending=descending), scope=scope)
+        from mlops_ci.store.search import pages
+
+        query = pages.read(filter, order_by, descending=descending, scope=scope)
         with self._read() as connection:
-            return searching.page(connection, query, limit=limit, cursor=cursor)
+            return pages.page(connection, query, limit=limit, cursor=cursor)
 
     def every(
         self,
@@ -213,19 +231,24 @@ class Store:
         scope: Scope = Scope(),  # noqa: B008
     ) -> Iterator[FoundRun]:
         """As `search`, but all of them, of which few are in memory at a time. No lock is held between two pages."""
-        query = Query(condition=filters.parse(filter), keys=_keys(order_by, descending=descending), scope=scope)
+        from mlops_ci.store.search import pages
+
+        query = pages.read(filter, order_by, descending=descending, scope=scope)
         cursor, more = "", True
         while more:
             with self._read() as connection:
-                page = searching.page(connection, query, limit=facts.PAGE, cursor=cursor)
+                page = pages.page(connection, query, limit=facts.PAGE, cursor=cursor)
             yield from page.runs
             cursor, more = page.cursor, bool(page.cursor)
             del page  # before the next one comes
 
     def columns(self, filter: str = "", *, scope: Scope = Scope()) -> Columns:  # noqa: A002, B008
         """Return which params, metrics and tags the runs have for which *filter* holds. Raises as `search`."""
+        from mlops_ci.store.search import found, pages
+
+        query = pages.read(filter, scope=scope)
         with self._read() as connection:
-            return found.columns(connection, searching.matching(connection, Query(filters.parse(filter), scope=scope)))
+            return found.columns(connection, pages.matching(connection, query))
 
     def runs(
         self,
@@ -244,9 +267,12 @@ class Store:
             limit: How many at most.
             where: Which: `runs(experiment="churn", branch="main")`.
         """
-        query = queries.query_of(where, _keys(order_by, descending=descending))
+        from mlops_ci.store import queries
+        from mlops_ci.store.search import pages
+
+        query = queries.query_of(where, order_by, descending=descending)
         with self._read() as connection:
-            return searching.page(connection, query, limit=limit).runs
+            return pages.page(connection, query, limit=limit).runs
 
     def run(self, run_id: str) -> FoundRun:
         """
@@ -260,6 +286,8 @@ class Store:
 
     def named(self, run_ids: Sequence[str]) -> list[FoundRun]:
         """As `run`, of several, in that order."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.find_runs(connection, run_ids)
 
@@ -267,10 +295,12 @@ class Store:
         self, experiment: str, metric: str, *, higher_is_better: bool = True, project: str | None = None
     ) -> FoundRun | None:
         """Return the finished run with the best last value of *metric*; of equals the one that started first."""
+        from mlops_ci.store import queries
+
         scope = Scope(project=project, experiment=experiment)
         with self._read() as connection:
             runs = queries.best_runs(connection, scope, metric, higher_is_better=higher_is_better)
-        return _best_first(runs, metric, higher_is_better=higher_is_better)[0] if runs else None
+        return runs[0] if runs else None
 
     def best_of_each(
         self,
@@ -280,34 +310,45 @@ class Store:
         scope: Scope = Scope(),  # noqa: B008
     ) -> list[FoundRun]:
         """As `best`, one for each experiment that has such a run, the best first."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
-            runs = queries.best_runs(connection, scope, metric, higher_is_better=higher_is_better)
-        return _best_first(runs, metric, higher_is_better=higher_is_better)
+            return queries.best_runs(connection, scope, metric, higher_is_better=higher_is_better)
 
     def experiments(
         self, project: str | None = None, *, archived: bool = False, deleted: bool = False
     ) -> list[ExperimentSummary]:
         """List experiments, the latest used first; those that were archived or deleted only where that is asked for."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.list_experiments(connection, Scope(project=project, archived=archived, deleted=deleted))
 
     def commits(self, run_id: str) -> list[str]:
         """Return the commits that a run stands for: those it was trained at, and those that adopted it."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.commits_of(connection, run_id)
 
     def versions(self, model: str | None = None) -> list[Recorded[ModelVersion]]:
         """List registered versions, the latest first."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.list_versions(connection, model)
 
     def deployments(self, target: str | None = None, *, limit: int = 20) -> list[Recorded[Deployment]]:
         """List deployments, the latest first."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.list_deployments(connection, target, limit)
 
     def verdicts(self, run_id: str) -> list[Recorded[GateReport]]:
         """List the verdicts on a run, the latest first."""
+        from mlops_ci.store import queries
+
         with self._read() as connection:
             return queries.list_verdicts(connection, run_id)
 
@@ -348,16 +389,7 @@ class Store:
                 f"the store {self._address} is not of this program's schema, and cannot be written",
                 hint="open it once where it can be written, or copy it there",
             )
-        from mlops_ci.store import migrations  # noqa: PLC0415  # nearly every start finds nothing to do
+        from mlops_ci.store import migrations
 
         with faults.told_plainly(self._address):
             migrations.migrate(self._writer, self._address)
-
-
-def _keys(order_by: str | Sequence[str], *, descending: bool) -> tuple[filters.Key, ...]:
-    return filters.parse_order(order_by, descending=descending)
-
-
-def _best_first(runs: list[FoundRun], metric: str, *, higher_is_better: bool) -> list[FoundRun]:
-    sign = -1 if higher_is_better else 1
-    return sorted(runs, key=lambda run: (sign * run.entity.metrics[metric].last, run.entity.started, run.record_id))

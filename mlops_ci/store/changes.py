@@ -25,10 +25,9 @@ Identity = tuple[str, str]
 def states_of(connection: sa.Connection, run_ids: Iterable[str]) -> defaultdict[str, RunState]:
     """What was changed of the runs with these ids."""
     states: defaultdict[str, RunState] = defaultdict(RunState)
-    table = schema.run_changes
     ids: list[str] = []
     for page in facts.pages(run_ids):
-        ids += connection.scalars(sa.select(table.c.record_id).where(table.c.run_id.in_(page)))
+        ids += connection.scalars(_CHANGES, {"page": page})
     for fact in _in_order(connection, ids):
         change = fact.record.read(RunChange)
         state = states[change.run_id]
@@ -44,7 +43,7 @@ def experiments(connection: sa.Connection, identities: Collection[Identity]) -> 
     fitting = {(project, name): (schema.fit(project), schema.fit(name)) for project, name in identities}
     known: dict[Identity, int] = {}
     for page in facts.pages({experiment for _, experiment in fitting.values()}):
-        rows = connection.execute(sa.select(table).where(table.c.experiment.in_(page)))
+        rows = connection.execute(_EXPERIMENTS, {"page": page})
         known |= {(row.project, row.experiment): row.number for row in rows}
     if new := sorted(set(fitting.values()) - known.keys()):
         highest = connection.scalar(sa.select(sa.func.max(table.c.number))) or 0
@@ -56,6 +55,17 @@ def experiments(connection: sa.Connection, identities: Collection[Identity]) -> 
         connection.execute(sa.insert(table), first)
         known |= numbers
     return {identity: known[fitted] for identity, fitted in fitting.items()}
+
+
+def forget_experiments(connection: sa.Connection) -> None:
+    """Delete those that have no run, and were never changed: the only one turned out to be another's second ending."""
+    table, change = schema.experiments, schema.experiment_changes
+    connection.execute(
+        sa.delete(table).where(
+            ~sa.exists().where(schema.runs.c.experiment == table.c.number),
+            ~sa.exists().where(change.c.project == table.c.project, change.c.experiment == table.c.experiment),
+        )
+    )
 
 
 def apply(connection: sa.Connection, *, runs: Collection[str], experiments: Collection[Identity]) -> None:
@@ -100,3 +110,6 @@ def _in_order(connection: sa.Connection, record_ids: Iterable[str]) -> list[Fact
 
 
 _AS_RECORDED = {"archived": False, "deleted": False}
+_PAGE: sa.BindParameter[Any] = sa.bindparam("page", expanding=True)
+_EXPERIMENTS = sa.select(schema.experiments).where(schema.experiments.c.experiment.in_(_PAGE))
+_CHANGES = sa.select(schema.run_changes.c.record_id).where(schema.run_changes.c.run_id.in_(_PAGE))

@@ -49,7 +49,7 @@ def add(connection: sa.Connection, prepared: Mapping[str, tuple[Record, str]]) -
         del texts[id_]
     if texts:
         connection.execute(
-            sa.insert(records),
+            _INSERT_RECORDS,
             [
                 {"id": id_, "kind": record.kind, "time": record.time, "canonical": text}
                 for id_, (record, text) in texts.items()
@@ -58,7 +58,7 @@ def add(connection: sa.Connection, prepared: Mapping[str, tuple[Record, str]]) -
     facts = [Fact(id_, record) for id_, (record, _) in texts.items()]
     keys = [{"key": key, "record_id": fact.id} for fact in facts for key in dict.fromkeys(_keys(fact.record))]
     if keys:
-        connection.execute(sa.insert(record_keys), keys)
+        connection.execute(_INSERT_KEYS, keys)
     return facts
 
 
@@ -66,7 +66,7 @@ def known(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
     """Those of *ids* that are there."""
     found: set[str] = set()
     for page_ in pages(ids):
-        found.update(connection.scalars(sa.select(records.c.id).where(records.c.id.in_(page_))))
+        found.update(connection.scalars(_KNOWN, {"page": page_}))
     return found
 
 
@@ -127,7 +127,7 @@ def claimed(connection: sa.Connection, prefix: str) -> dict[str, Record]:
 def load(connection: sa.Connection, ids: Iterable[str]) -> Iterator[Fact]:
     """The records named *ids*, in that order."""
     for some in pages(ids):
-        rows = {row.id: row for row in connection.execute(_ALL.where(records.c.id.in_(some)))}
+        rows = {row.id: row for row in connection.execute(_NAMED, {"page": some})}
         yield from (Fact(id_, _read(rows[id_])) for id_ in some)
 
 
@@ -146,7 +146,13 @@ def pages(items: Iterable[str]) -> Iterator[list[str]]:
         yield rest[start : start + PAGE]
 
 
+# Made once: SQLAlchemy then knows at a glance that it has compiled them before.
 _ALL = sa.select(records.c.id, records.c.time, records.c.canonical)
+_PAGE: sa.BindParameter[Any] = sa.bindparam("page", expanding=True)
+_NAMED = _ALL.where(records.c.id.in_(_PAGE))
+_KNOWN = sa.select(records.c.id).where(records.c.id.in_(_PAGE))
+_INSERT_RECORDS = sa.insert(records)
+_INSERT_KEYS = sa.insert(record_keys)
 
 
 def _at_or_below(column: sa.Column[str], prefix: str) -> sa.ColumnElement[bool]:

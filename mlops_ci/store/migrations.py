@@ -9,12 +9,13 @@ a database lacks a step.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import sqlalchemy as sa
 
 from mlops_ci.errors import ServiceError
-from mlops_ci.store import projection, schema, servers, steps
+from mlops_ci.store import projection, schema, steps
+from mlops_ci.store.databases import servers
 
 
 def _ledger(connection: sa.Connection) -> None:
@@ -26,7 +27,9 @@ def _ledger(connection: sa.Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
-STEPS: dict[str, Callable[[sa.Connection], None]] = {
+Step = Callable[[sa.Connection], None]
+
+STEPS: dict[str, Step] = {
     "0001_ledger": _ledger,
     "0002_marks": _ledger,
     # A changed projection is no change of data: its step is always this one, under the next name.
@@ -36,33 +39,33 @@ STEPS: dict[str, Callable[[sa.Connection], None]] = {
 _PATIENCE_S = 1800  # while another process migrates: building a large projection takes minutes
 
 
-def migrate(writer: sa.Engine, address: str) -> None:
+def migrate(writer: sa.Engine, address: str, todo: Mapping[str, Step] = STEPS) -> None:
     """
-    Do what is missing.
+    Do what is missing of *todo*, while others who want the same wait.
 
     Raises:
         UsageError: A newer program was here; nothing was changed.
         ServiceError: Another process migrates, and does not come to an end.
     """
-    _migrate(writer, address, again=())
+    _migrate(writer, address, todo, again=())
 
 
 def rebuild(writer: sa.Engine, address: str) -> None:
     """Drop the projection and build it again from the records. Raises as `migrate`."""
     last = [name for name, step in STEPS.items() if step is projection.rebuild][-1]
-    _migrate(writer, address, again=(last,))
+    _migrate(writer, address, STEPS, again=(last,))
 
 
-def _migrate(writer: sa.Engine, address: str, again: Collection[str]) -> None:
+def _migrate(writer: sa.Engine, address: str, todo: Mapping[str, Step], again: Collection[str]) -> None:
     if servers.is_mysql(writer):
         with writer.connect() as connection:
-            _in_pieces(connection, address, again)
+            _in_pieces(connection, address, todo, again)
     else:
         with writer.begin() as connection:
-            _at_once(connection, address, again)
+            _at_once(connection, address, todo, again)
 
 
-def _at_once(connection: sa.Connection, address: str, again: Collection[str]) -> None:
+def _at_once(connection: sa.Connection, address: str, todo: Mapping[str, Step], again: Collection[str]) -> None:
     """Where DDL is part of a transaction, everything is one; SQLite's has locked everybody out already."""
     if servers.is_postgresql(connection.engine):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'")
@@ -72,14 +75,14 @@ def _at_once(connection: sa.Connection, address: str, again: Collection[str]) ->
     steps.refuse_newer(done, address)
     missing = _missing(done, again)
     for name in missing:
-        STEPS[name](connection)
+        todo[name](connection)
     if missing:
         # All of them, so that a writer who waits for one of PostgreSQL's rows finds it gone, and looks again.
         connection.execute(sa.delete(schema.steps))
         connection.execute(sa.insert(schema.steps), [{"name": name} for name in STEPS])
 
 
-def _in_pieces(connection: sa.Connection, address: str, again: Collection[str]) -> None:
+def _in_pieces(connection: sa.Connection, address: str, todo: Mapping[str, Step], again: Collection[str]) -> None:
     """
     In MySQL every CREATE and DROP commits, and lets go of locks on rows. So a lock that belongs to the connection keeps
     other migrations out, and a step that was begun but not done keeps writers out, and programs that do not know it.
@@ -96,7 +99,7 @@ def _in_pieces(connection: sa.Connection, address: str, again: Collection[str]) 
     marks = [mark for step in missing if (mark := steps.begun(step)) not in done]
     _replace(connection, missing, marks)
     for step in missing:
-        STEPS[step](connection)
+        todo[step](connection)
         _replace(connection, [steps.begun(step)], [step])
 
 

@@ -25,6 +25,20 @@ from mlops_ci.store.run_rows import Row, Rows
 # What may exist once, and the column (or columns) that say so.
 _UNIQUE = {schema.runs: (schema.runs.c.run_key,), schema.versions: (schema.versions.c.model, schema.versions.c.version)}
 
+# Statements are made once: SQLAlchemy then knows at a glance that it has compiled them before.
+_INSERT = {table: sa.insert(table) for table in schema.projection.sorted_tables}
+_THERE = {
+    table: sa.select(table.c.record_id, table.c.recorded, *columns).where(
+        columns[0].in_(sa.bindparam("page", expanding=True))
+    )
+    for table, columns in _UNIQUE.items()
+}
+_AROUND = sa.select(
+    sa.select(sa.func.max(schema.runs.c.number)).scalar_subquery().label("highest"),
+    sa.exists().where(schema.runs.c.run_key.in_(sa.bindparam("keys", expanding=True))).label("ended"),
+    sa.exists().where(schema.run_changes.c.run_id.in_(sa.bindparam("ids", expanding=True))).label("changed"),
+)
+
 
 def apply(connection: sa.Connection, new: Sequence[Fact]) -> None:
     """Add what *new* records say; they must not have been added before, and nobody else may write."""
@@ -37,19 +51,21 @@ def apply(connection: sa.Connection, new: Sequence[Fact]) -> None:
         elif entity is not None:
             for table, more in _ROWS[type(entity)](entity, {"record_id": fact.id}, fact.record.time).items():
                 rows.setdefault(table, []).extend(more)
-    _keep_first_endings(connection, endings, rows)
+    displaced = _keep_first_endings(connection, endings, rows)
     if schema.versions in rows:
         kept, stale = _first(connection, schema.versions, rows[schema.versions])
         rows[schema.versions] = kept
         _delete(connection, schema.versions.c.record_id, stale)
     for table, table_rows in rows.items():
         if table_rows:
-            connection.execute(sa.insert(table), table_rows)
+            connection.execute(_INSERT[table], table_rows)
     changes.apply(
         connection,
         runs={row["run_id"] for row in rows.get(schema.run_changes, [])},
         experiments={(row["project"], row["experiment"]) for row in rows.get(schema.experiment_changes, [])},
     )
+    if displaced:
+        changes.forget_experiments(connection)
 
 
 def rebuild(connection: sa.Connection) -> None:
@@ -108,32 +124,52 @@ _ROWS: dict[type[msgspec.Struct], Callable[[Any, Row, str], Rows]] = {
 }
 
 
-def _keep_first_endings(connection: sa.Connection, endings: Sequence[tuple[Row, Run]], rows: Rows) -> None:
-    """Add to *rows* those of the runs whose first ending is among *endings*."""
-    kept, stale = _first(connection, schema.runs, [head for head, _ in endings])
+def _keep_first_endings(connection: sa.Connection, endings: Sequence[tuple[Row, Run]], rows: Rows) -> bool:
+    """Add to *rows* those of the runs whose first ending is among *endings*; return whether others had to go."""
+    if not endings:
+        return False
+    highest, ended, changed = _around(connection, endings)
+    kept, stale = _first(connection, schema.runs, [head for head, _ in endings], look=ended)
     _delete_runs(connection, stale)
     if not kept:
-        return
+        return False
     names = {head["record_id"] for head in kept}
     first = [(head, run) for head, run in endings if head["record_id"] in names]
     of_experiment = changes.experiments(connection, {(run.project, run.experiment) for _, run in first})
-    states = changes.states_of(connection, {run.run_id for _, run in first})
-    highest = connection.scalar(sa.select(sa.func.max(schema.runs.c.number))) or 0
+    states = changes.states_of(connection, {run.run_id for _, run in first} if changed else ())
     for number, (head, run) in enumerate(first, highest + 1):
         experiment = of_experiment[run.project, run.experiment]
         for table, more in run_rows.of(run, head, number, experiment, states[run.run_id]).items():
             rows.setdefault(table, []).extend(more)
+    return bool(stale)
 
 
-def _first(connection: sa.Connection, table: sa.Table, new: Iterable[Row]) -> tuple[list[Row], list[str]]:
-    """Of *new* rows those that are the first to say what they say, and which rows that are there must go for them."""
+def _around(connection: sa.Connection, endings: Sequence[tuple[Row, Run]]) -> tuple[int, bool, bool]:
+    """The highest number of a run, whether one of the *endings* is not the only one, and whether one was changed."""
+    highest, ended, changed = 0, False, False
+    for start in range(0, len(endings), facts.PAGE // 2):
+        some = endings[start : start + facts.PAGE // 2]
+        asked = {"keys": [head["run_key"] for head, _ in some], "ids": [run.run_id for _, run in some]}
+        found = connection.execute(_AROUND, asked).one()
+        highest, ended, changed = found.highest or 0, ended or bool(found.ended), changed or bool(found.changed)
+    return highest, ended, changed
+
+
+def _first(
+    connection: sa.Connection, table: sa.Table, new: Iterable[Row], *, look: bool = True
+) -> tuple[list[Row], list[str]]:
+    """
+    Of *new* rows those that are the first to say what they say, and which rows that are there must go for them.
+
+    Unless *look*, none that is there says the same.
+    """
     names = [column.name for column in _UNIQUE[table]]
     first: dict[tuple[str, ...], Row] = {}
     for row in new:
         same = tuple(row[name] for name in names)
         first[same] = min(row, first.get(same, row), key=_order)
     stale = []
-    for there in _there(connection, table, first):
+    for there in _there(connection, table, first) if look else ():
         same = tuple(there[name] for name in names)
         if _order(there) < _order(first[same]):
             del first[same]
@@ -148,8 +184,7 @@ def _there(connection: sa.Connection, table: sa.Table, wanted: Iterable[tuple[st
     columns = _UNIQUE[table]
     known = set(wanted)
     for page in facts.pages(dict.fromkeys(values[0] for values in known)):
-        query = sa.select(table.c.record_id, table.c.recorded, *columns).where(columns[0].in_(page))
-        rows = connection.execute(query).mappings()
+        rows = connection.execute(_THERE[table], {"page": page}).mappings()
         found += [dict(row) for row in rows if tuple(row[column.name] for column in columns) in known]
     return found
 

@@ -8,16 +8,16 @@ orders are the business of `search`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypedDict
 
 import sqlalchemy as sa
 
 from mlops_ci.entities import Deployment, GateReport, ModelVersion, Scalar
 from mlops_ci.errors import NotFound, UsageError
-from mlops_ci.store import facts, run_rows, search
-from mlops_ci.store.fields import find
-from mlops_ci.store.filters import And, Comparison, Key
-from mlops_ci.store.found import STATE, ExperimentSummary, FoundRun, Recorded, as_runs, entities, known_experiments
+from mlops_ci.store import facts, run_rows
+from mlops_ci.store.filters import And, Comparison, parse_order
+from mlops_ci.store.filters.fields import find
 from mlops_ci.store.schema import (
     commits,
     deployments,
@@ -29,9 +29,26 @@ from mlops_ci.store.schema import (
     verdicts,
     versions,
 )
-from mlops_ci.store.search import Query, Scope
+from mlops_ci.store.search.found import (
+    STATE,
+    ExperimentSummary,
+    FoundRun,
+    Recorded,
+    as_runs,
+    entities,
+    known_experiments,
+)
+from mlops_ci.store.search.pages import Query, within
+from mlops_ci.store.search.scope import Scope
 
 _HIGHEST = "\U0010ffff"
+_MOST_AT_ONCE = 50  # prefixes
+_MOST_FOUND = 500  # with more than that, some prefix is much too short
+_FIRST: sa.Select[Any] = (
+    sa.select(*STATE, runs.c.run_id)
+    .where(runs.c.run_id.in_(sa.bindparam("page", expanding=True)))
+    .order_by(runs.c.recorded, runs.c.record_id)
+)
 
 
 class RunFilter(TypedDict, total=False):
@@ -49,7 +66,7 @@ class RunFilter(TypedDict, total=False):
     params: Mapping[str, Scalar] | None
 
 
-def query_of(where: RunFilter, keys: tuple[Key, ...]) -> Query:
+def query_of(where: RunFilter, order_by: str | Sequence[str], *, descending: bool) -> Query:
     """The query that *where* stands for."""
     parts = []
     for name in ("status", "branch", "sha"):
@@ -63,7 +80,9 @@ def query_of(where: RunFilter, keys: tuple[Key, ...]) -> Query:
         is_it = (params.c.run == runs.c.number, params.c.name == name, params.c.kind == wanted["kind"], text)
         same.append(sa.exists().where(*is_it))
     scope = Scope(project=where.get("project"), experiment=where.get("experiment"))
-    return Query(condition=And(tuple(parts)), keys=keys, scope=scope, also=tuple(same))
+    return Query(
+        condition=And(tuple(parts)), keys=parse_order(order_by, descending=descending), scope=scope, also=tuple(same)
+    )
 
 
 def find_runs(connection: sa.Connection, prefixes: Sequence[str]) -> list[FoundRun]:
@@ -75,7 +94,7 @@ def find_runs(connection: sa.Connection, prefixes: Sequence[str]) -> list[FoundR
         UsageError: There are several.
     """
     ids = _first_of(connection, dict.fromkeys(prefixes))
-    whole = {prefix: _only(connection, prefix) for prefix in dict.fromkeys(prefixes) if prefix not in ids}
+    whole = _completed(connection, [prefix for prefix in dict.fromkeys(prefixes) if prefix not in ids])
     rows = ids | _first_of(connection, whole.values())
     wanted = [rows[whole.get(prefix, prefix)] for prefix in prefixes]
     known = known_experiments(connection)
@@ -87,10 +106,38 @@ def _first_of(connection: sa.Connection, run_ids: Iterable[str]) -> dict[str, sa
     """The rows of the runs with these ids; of several endings under different keys the first."""
     found: dict[str, sa.Row[Any]] = {}
     for page in facts.pages(run_ids):
-        query: sa.Select[Any] = sa.select(*STATE, runs.c.run_id).where(runs.c.run_id.in_(page))
-        for row in connection.execute(query.order_by(runs.c.recorded, runs.c.record_id)):
+        for row in connection.execute(_FIRST, {"page": page}):
             found.setdefault(row.run_id, row)
     return found
+
+
+def _completed(connection: sa.Connection, prefixes: Sequence[str]) -> dict[str, str]:
+    """For each of *prefixes* the only id that starts with it. Raises as `find_runs`."""
+    whole = {}
+    for start in range(0, len(prefixes), _MOST_AT_ONCE):
+        some = prefixes[start : start + _MOST_AT_ONCE]
+        ranges = {f"{name}{index}": end for index, prefix in enumerate(some) for name, end in _range(prefix).items()}
+        found: list[str] = list(connection.scalars(_starting(len(some)), ranges))
+        ids = set(found) if len(found) < _MOST_FOUND else set()
+        for prefix in some:
+            same_start: list[str] = [run_id for run_id in ids if run_id.startswith(prefix)]
+            whole[prefix] = same_start[0] if prefix and len(same_start) == 1 else _only(connection, prefix)
+    return whole
+
+
+def _range(prefix: str) -> dict[str, str]:
+    """Between which ids those are that start with *prefix*; none if that is ""."""
+    return {"low": prefix or _HIGHEST, "high": prefix + _HIGHEST}
+
+
+@lru_cache
+def _starting(count: int) -> sa.Select[tuple[str]]:
+    """Some ids that start with one of *count* prefixes; all of them unless they are many."""
+    ranges = [
+        sa.and_(runs.c.run_id >= sa.bindparam(f"low{index}"), runs.c.run_id < sa.bindparam(f"high{index}"))
+        for index in range(count)
+    ]
+    return sa.select(runs.c.run_id).where(sa.or_(*ranges)).limit(_MOST_FOUND)
 
 
 def _only(connection: sa.Connection, prefix: str) -> str:
@@ -109,31 +156,56 @@ def best_runs(connection: sa.Connection, scope: Scope, metric: str, *, higher_is
     """
     For each experiment its finished run with the best last value that is finite; of equals the one that started first.
 
-    In no order; experiments without such a run are left out.
+    The best first; experiments without such a run are left out.
     """
     known = known_experiments(connection)
-    best = (
-        sa.select(runs.c.number)
-        .join(metrics, metrics.c.run == runs.c.number)
-        .where(metrics.c.experiment == experiments.c.number, metrics.c.name == metric, metrics.c.last.is_not(None))
-        .where(runs.c.status == "finished", runs.c.deleted == sa.false())
-        .order_by(metrics.c.last.desc() if higher_is_better else metrics.c.last.asc(), runs.c.started_us)
-        .order_by(runs.c.record_id)
+    best = _best(higher_is_better)
+    meant = sorted(within(known.values(), scope))
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(meant), facts.PAGE):
+        some = {"page": meant[start : start + facts.PAGE], "metric": metric}
+        rows += connection.execute(best, some).all()
+    sign = -1 if higher_is_better else 1
+    return sorted(
+        as_runs(connection, rows, known),
+        key=lambda run: (sign * run.entity.metrics[metric].last, run.entity.started, run.record_id),
+    )
+
+
+@lru_cache
+def _best(higher_is_better: bool) -> sa.Select[Any]:  # noqa: FBT001  # what is cached has no keywords
+    """
+    The best run of each experiment in the list "page", by "metric".
+
+    The value comes first and the run that has it afterwards: so the index alone says the order, and PostgreSQL sorts
+    nothing, not even where it has not yet counted what the tables hold.
+    """
+    of_runs = metrics.join(runs, runs.c.number == metrics.c.run)
+    here = (
+        *(metrics.c.experiment == experiments.c.number, metrics.c.name == sa.bindparam("metric")),
+        *(runs.c.status == "finished", runs.c.deleted == sa.false()),
+    )
+    value = (
+        sa.select(metrics.c.last)
+        .select_from(of_runs)
+        .where(*here, metrics.c.last.is_not(None))
+        .order_by(metrics.c.last.desc() if higher_is_better else metrics.c.last.asc())
         .limit(1)
         .correlate(experiments)
         .scalar_subquery()
     )
-    found: list[int] = []
-    meant = sorted(search.within(known.values(), scope))
-    for start in range(0, len(meant), facts.PAGE):
-        some = experiments.c.number.in_(meant[start : start + facts.PAGE])
-        found += [number for number in connection.scalars(sa.select(best).where(some)) if number is not None]
-    rows: list[sa.Row[Any]] = []
-    for start in range(0, len(found), facts.PAGE):
-        some_runs = runs.c.number.in_(found[start : start + facts.PAGE])
-        query: sa.Select[Any] = sa.select(*STATE).where(some_runs)
-        rows += connection.execute(query).all()
-    return as_runs(connection, rows, known)
+    best = (
+        sa.select(runs.c.number)
+        .select_from(of_runs)
+        .where(*here, metrics.c.last == value)
+        .order_by(runs.c.started_us, runs.c.record_id)
+        .limit(1)
+        .correlate(experiments)
+        .scalar_subquery()
+    )
+    some = experiments.c.number.in_(sa.bindparam("page", expanding=True))
+    of_each = sa.select(best.label("number")).where(some).subquery()
+    return sa.select(*STATE).join(of_each, of_each.c.number == runs.c.number)
 
 
 def list_experiments(connection: sa.Connection, scope: Scope) -> list[ExperimentSummary]:
@@ -152,7 +224,7 @@ def list_experiments(connection: sa.Connection, scope: Scope) -> list[Experiment
     identity = (experiment_changes.c.project, experiment_changes.c.experiment)
     changed = {tuple(row) for row in connection.execute(sa.select(*identity).distinct())}
     found = []
-    for number in search.within(known.values(), scope):
+    for number in within(known.values(), scope):
         each = known[number]
         if number not in counts and (each.project, each.experiment) not in changed:
             continue  # its only run turned out to be another's second ending

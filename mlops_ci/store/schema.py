@@ -8,9 +8,8 @@ compared by code point in every database. A change here needs a step in `migrati
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from mlops_ci.store.text import Text
+from mlops_ci.store.databases.text import Text, fitted
 
 STEPS = ("0001_ledger", "0002_marks", "0003_projection")
 """What has been done to a database of the newest schema; `migrations` knows how."""
@@ -23,7 +22,8 @@ projection = sa.MetaData()
 
 
 _ID = Text(65)  # 64, and a character more where a query asks for what lies below "abc…"
-_NAME = Text(255)
+_NAME_LENGTH = 255
+_NAME = Text(_NAME_LENGTH)
 _KEY = Text(400)
 _TIME = Text(40)
 _WORD = Text(20)
@@ -33,10 +33,7 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # there only INTEG
 
 def fit(name: str) -> str:
     """*name* as a column of names keeps it: whole, unless it is very long."""
-    return _fitted(name) or ""
-
-
-_fitted = _NAME.bind_processor(sqlite.dialect())  # which changes nothing but the length
+    return fitted(name, _NAME_LENGTH)
 
 
 def _record_id(*, primary: bool = True) -> sa.Column[str]:

@@ -16,6 +16,8 @@ from mlops_ci.store import schema
 
 _BEGUN = " begun"
 ALL = frozenset(schema.STEPS)
+_NAMES = sa.select(schema.steps.c.name)
+_LOCKED = _NAMES.order_by("name").with_for_update()
 _KNOWN = ALL | {name + _BEGUN for name in ALL | schema.RETIRED}
 
 
@@ -26,13 +28,12 @@ def begun(name: str) -> str:
 
 def done(connection: sa.Connection) -> frozenset[str]:
     """What was done; the one query that every start pays for."""
-    return frozenset(connection.scalars(sa.select(schema.steps.c.name))) - schema.RETIRED
+    return frozenset(connection.scalars(_NAMES)) - schema.RETIRED
 
 
 def lock(connection: sa.Connection) -> frozenset[str]:
     """What was done, when nobody else writes any more; nobody does until the transaction ends."""
-    names = connection.scalars(sa.select(schema.steps.c.name).order_by("name").with_for_update())
-    return frozenset(names) - schema.RETIRED
+    return frozenset(connection.scalars(_LOCKED)) - schema.RETIRED
 
 
 def refuse_newer(names: Iterable[str], address: str) -> None:

@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from mlops_ci.errors import ConfigError, MlopsCIError, ServiceError, UsageError
-from mlops_ci.store import Store, engines, schema
+from mlops_ci.store import Store, schema
+from mlops_ci.store.databases import engines
 from tests.servers import MariaDB, PostgreSQL, Server
 
 from .writers import run_record

@@ -12,7 +12,7 @@ from mlops_ci import records
 from mlops_ci.entities import GitState, Metric, Run
 from mlops_ci.errors import Conflict, UsageError
 from mlops_ci.store import Store
-from mlops_ci.store.text import Text
+from mlops_ci.store.databases.text import Text
 
 from .writers import run_record
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ import sqlalchemy as sa
 
 from mlops_ci.entities import Run
 from mlops_ci.errors import UsageError
-from mlops_ci.store import Store, engines, schema, steps
+from mlops_ci.store import Store, migrations, schema, steps
+from mlops_ci.store.databases import engines
 from tests.servers import PostgreSQL
 
 from . import writers
@@ -25,6 +28,31 @@ _TABLES = {**schema.ledger.tables, **schema.projection.tables}
 
 def test_eight_processes_may_start_together_on_a_fresh_database(url: str) -> None:
     assert race(url, "opens") == ["0"] * 8
+
+    assert _shape(url) == _as_it_should_be()
+
+
+def test_who_starts_while_another_migrates_waits_for_it(url: str) -> None:
+    inside, go_on = Event(), Event()
+
+    def slow(connection: sa.Connection) -> None:
+        migrations.STEPS["0001_ledger"](connection)
+        inside.set()
+        assert go_on.wait(60)
+
+    engine = engines.make(engines.parse(url))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(migrations.migrate, engines.writing(engine), url, migrations.STEPS | {"0001_ledger": slow})
+        assert inside.wait(60)
+        second = pool.submit(Store.open, url)
+        try:
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
+        finally:
+            go_on.set()
+        first.result()
+        second.result().close()
+    engine.dispose()
 
     assert _shape(url) == _as_it_should_be()
 

@@ -22,7 +22,8 @@ from mlops_ci import records
 from mlops_ci.entities import Author, GitState, Metric, Run
 from mlops_ci.errors import Conflict, MlopsCIError
 from mlops_ci.records import Record
-from mlops_ci.store import Store, engines
+from mlops_ci.store import Store
+from mlops_ci.store.databases import engines
 
 AUTHOR = Author(name="Ada Lovelace", email="ada@example.org")
 

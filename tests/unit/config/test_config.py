@@ -114,8 +114,10 @@ def test_what_repeats_can_be_said_once():
         ("modle: x", "2: modle: unknown key; did you mean 'model'?"),
         (
             "store: oracle://u:secret@h/x",
-            '2: store: found "oracle://u:***@h/x"; allowed: git, sqlite:///<path>, postgresql://…, mysql://…, mariadb://… '
-            "or env:<NAME>",
+            (
+                '2: store: found "oracle://u:***@h/x"; allowed: git, sqlite:///<path>, postgresql://…, mysql://…, '
+                "mariadb://… or env:<NAME>"
+            ),
         ),
         ("artifacts: s3://x", '2: artifacts: found "s3://x"; allowed: git, a folder or file:///<path>'),
         ("version: 2", "2: version: found the number 2; allowed: 1"),

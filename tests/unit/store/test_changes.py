@@ -161,6 +161,22 @@ def test_experiments_are_listed_with_their_runs(store: Store, make_run: MakeRun)
     assert [(each.name, each.runs, each.last_started) for each in everything][-1] == ("gone", 0, "")
 
 
+def test_an_experiment_of_which_nothing_is_left_is_forgotten(store: Store, make_run: MakeRun) -> None:
+    """Its only run was another's second ending; in the other order nobody would ever have known of it."""
+    renamed = _change(ExperimentChange(project="churn", experiment="b", name="a"))
+    first = make_run("r1", run_key="k", experiment="b", metrics={"acc": 0.5})
+    second = make_run("r1", run_key="k", experiment="b", project="other", recorded="2026-01-01T00:00:01.000000Z")
+
+    for record in (second, renamed, first):
+        store.append([record])
+
+    best = store.best("b", "acc")
+    assert best
+    assert best.record_id == first.id
+    [alone] = store.experiments(archived=True, deleted=True)
+    assert (alone.project, alone.name, alone.runs) == ("churn", "a", 1)
+
+
 def test_a_deleted_run_is_left_out_and_can_still_be_shown(store: Store, make_run: MakeRun) -> None:
     store.append([make_run("r1", metrics={"acc": 0.9}), make_run("r2", metrics={"acc": 0.5})])
     store.append([_change(RunChange(run_id="r1", shas=[], tree="", deleted=True))])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_ci.store import filesystems
+from mlops_ci.store.databases import filesystems
 
 MOUNTS = """\
 /dev/vda1 / ext4 rw,relatime 0 0

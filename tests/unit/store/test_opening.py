@@ -71,6 +71,21 @@ def test_a_store_of_the_newest_schema_opens_without_the_migrations(tmp_path: Pat
     assert "mlops_ci.store.migrations" not in loaded
 
 
+def test_who_only_records_loads_nothing_that_queries_need(tmp_path: Path) -> None:
+    script = (
+        f"import sys; from mlops_ci.store import Store; from tests.unit.store.conftest import _run\n"
+        f"with Store.open('sqlite:///{tmp_path}/mlops.db') as store: store.append([_run('r1', params={{'a': 1}})])\n"
+        "print(*sys.modules)"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+
+    ours = {name for name in loaded if name.startswith("mlops_ci.store.")}
+    assert "mlops_ci.store.projection" in ours
+    assert {name for name in ours if re.search(r"filters|queries|pages|found|conditions", name)} == set()
+    assert "sqlalchemy.dialects.mysql" not in loaded
+
+
 def test_the_steps_that_are_known_and_those_that_can_be_done_are_the_same() -> None:
     assert tuple(migrations.STEPS) == schema.STEPS
 
@@ -100,6 +115,61 @@ def test_an_old_projection_is_built_again_from_the_records(tmp_path: Path, make_
 
     with Store.open("sqlite:///mlops.db", tmp_path) as store:
         assert [found.record_id for found in store.runs()] == [run.id]
+
+
+# As the first program made it, except for what has not changed since.
+_OLD_PROJECTION = """
+    CREATE TABLE mlops_runs (
+        record_id VARCHAR(65) PRIMARY KEY, run_key VARCHAR(255) NOT NULL UNIQUE, run_id VARCHAR(255) NOT NULL,
+        project VARCHAR(255) NOT NULL, experiment VARCHAR(255) NOT NULL, status VARCHAR(20) NOT NULL,
+        branch VARCHAR(255) NOT NULL, started VARCHAR(40) NOT NULL, duration_s DOUBLE, recorded VARCHAR(40) NOT NULL
+    );
+    CREATE INDEX ix_mlops_runs_run_id ON mlops_runs (run_id);
+    CREATE INDEX ix_mlops_runs_started ON mlops_runs (started);
+    CREATE INDEX mlops_runs_of_experiment ON mlops_runs (experiment, started);
+    CREATE TABLE mlops_params (
+        record_id VARCHAR(65), name VARCHAR(255), value TEXT NOT NULL, PRIMARY KEY (record_id, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE mlops_metrics (
+        record_id VARCHAR(65), name VARCHAR(255), experiment VARCHAR(255) NOT NULL, last DOUBLE, min DOUBLE, max DOUBLE,
+        count BIGINT NOT NULL, PRIMARY KEY (record_id, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX mlops_metrics_best ON mlops_metrics (experiment, name, last);
+    CREATE TABLE mlops_commits (
+        record_id VARCHAR(65), sha VARCHAR(65), run_id VARCHAR(255) NOT NULL, PRIMARY KEY (record_id, sha)
+    ) WITHOUT ROWID;
+    CREATE INDEX ix_mlops_commits_sha ON mlops_commits (sha);
+    DROP TABLE mlops_marks;
+    DELETE FROM mlops_steps;
+    INSERT INTO mlops_steps VALUES ('0001_ledger'), ('0002_projection');
+"""
+
+
+def test_a_store_of_an_old_program_is_brought_up_to_date_and_answers_with_what_was_there(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    """One whose step has been retired since: with an older projection, and without the marks."""
+    run = make_run("r1", metrics={"acc": 0.5})
+    with Store.open("sqlite:///mlops.db", tmp_path) as store:
+        store.append([run], {"a": run})
+    with closing(sqlite3.connect(tmp_path / "mlops.db")) as raw, raw:
+        for table in schema.projection.tables:
+            raw.execute(f"DROP TABLE {table}")
+        raw.executescript(_OLD_PROJECTION)
+        row = "?, 'key of r1', 'r1', 'churn', 'main', 'finished', 'main', '2026-01-01T00:00:00.000000Z', 1, '2026'"
+        raw.execute(f"INSERT INTO mlops_runs VALUES ({row})", [run.id])
+        raw.execute("INSERT INTO mlops_metrics VALUES (?, 'acc', 'main', 0.5, 0.5, 0.5, 1)", [run.id])
+        raw.execute("INSERT INTO mlops_commits VALUES (?, ?, 'r1')", [run.id, "a" * 40])
+
+    with Store.open("sqlite:///mlops.db", tmp_path) as store:
+        best = store.best("main", "acc")
+        assert best
+        assert best.record_id == run.id
+        assert store.claims("a") == {"a": run}
+        assert store.commits("r1") == ["a" * 40]
+        assert store.take_in(lambda _mark, _known: (iter([make_run("r2")]), "here")) == 1
+    with closing(sqlite3.connect(tmp_path / "mlops.db")) as raw:
+        assert {name for (name,) in raw.execute("SELECT name FROM mlops_steps")} == set(schema.STEPS)
 
 
 def test_an_older_program_says_so_and_stops(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from mlops_ci import records
 from mlops_ci.entities import Adoption, Author, Run
 from mlops_ci.errors import NotFound, UsageError
-from mlops_ci.store import FoundRun, Scope, Store, found
+from mlops_ci.store import FoundRun, Scope, Store
+from mlops_ci.store.search import found
 
 from .conftest import MakeRun
 

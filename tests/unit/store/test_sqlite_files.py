@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from mlops_ci.errors import ServiceError
-from mlops_ci.store import Store, StoreWarning, engines, filesystems
+from mlops_ci.store import Store, StoreWarning
+from mlops_ci.store.databases import engines, filesystems
 
 from .conftest import MakeRun
 

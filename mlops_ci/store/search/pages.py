@@ -19,11 +19,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlops_ci.errors import UsageError
-from mlops_ci.store.conditions import Experiment, Sorting, Translator, sorting
-from mlops_ci.store.fields import Field
+from mlops_ci.store import filters
 from mlops_ci.store.filters import And, Comparison, Condition, Key, Membership, Value
-from mlops_ci.store.found import STATE, Page, as_runs, known_experiments
+from mlops_ci.store.filters.fields import Field
 from mlops_ci.store.schema import metrics, runs
+from mlops_ci.store.search.conditions import Experiment, Sorting, Translator, sorting
+from mlops_ci.store.search.found import STATE, Page, as_runs, known_experiments
+from mlops_ci.store.search.scope import Scope
 
 _FEW = 1000  # runs: rather looked at one by one than found while walking all
 _MOST_BRANCHES = 32  # experiments that are walked side by side
@@ -33,28 +35,25 @@ _Condition = sa.ColumnElement[bool]
 _Row = sa.Row[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """
-    Of which experiments, and whether what was archived or deleted is meant too.
-
-    *experiment* is what it is called now; if none is called so, the name that its runs were recorded with.
-    """
-
-    project: str | None = None
-    experiment: str | None = None
-    archived: bool = False
-    deleted: bool = False
-
-
 @dataclass(frozen=True)
 class Query:
     """What is asked for; *also* are conditions that filters have no words for, and that no cursor knows."""
 
     condition: Condition
     keys: tuple[Key, ...] = ()
-    scope: Scope = Scope()
+    scope: Scope = Scope()  # noqa: RUF009  # frozen
     also: tuple[_Condition, ...] = ()
+
+
+def read(condition: str, order_by: str | Sequence[str] = (), *, descending: bool = False, scope: Scope) -> Query:
+    """
+    Read what is asked for in the language of `filters`.
+
+    Raises:
+        UsageError: The filter or the order cannot be read.
+    """
+    keys = filters.parse_order(order_by, descending=descending)
+    return Query(condition=filters.parse(condition), keys=keys, scope=scope)
 
 
 def within(known: Iterable[Experiment], scope: Scope) -> set[int]:

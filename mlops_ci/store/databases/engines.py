@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 
 from mlops_ci.errors import ConfigError, MissingDependency
-from mlops_ci.store import servers, sqlite_files
+from mlops_ci.store.databases import servers, sqlite_files
 
 # What a URL may start with: SQLAlchemy's name, the driver unless the URL names one, and the extra that installs it.
 _KINDS = {

@@ -16,7 +16,7 @@ import sqlalchemy.event
 import sqlalchemy.exc
 
 from mlops_ci.errors import ConfigError
-from mlops_ci.store import faults
+from mlops_ci.store.databases import faults
 
 _PATIENCE_S = 30.0  # with a server whose connections are all taken
 _IDLE_S = 60

@@ -15,9 +15,9 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from mlops_ci.store import fields
-from mlops_ci.store.fields import Field
-from mlops_ci.store.tokens import Token, complain, tokenize
+from mlops_ci.store.filters import fields
+from mlops_ci.store.filters.fields import Field
+from mlops_ci.store.filters.tokens import Token, complain, tokenize
 
 Operator = Literal["=", "!=", ">", ">=", "<", "<=", "like", "ilike"]
 Value = str | float | bool

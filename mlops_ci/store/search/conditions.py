@@ -13,10 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlops_ci.store import patterns
-from mlops_ci.store.fields import Field
 from mlops_ci.store.filters import And, Comparison, Condition, Key, Membership, Not, Or, Present, Value
+from mlops_ci.store.filters.fields import Field
 from mlops_ci.store.schema import commits, experiments, metrics, params, runs, tags
+from mlops_ci.store.search import patterns
 
 _COLUMNS: dict[str, sa.Column[Any]] = {
     "author": runs.c.author,

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from mlops_ci.entities import Author, Run
 from mlops_ci.store import facts
-from mlops_ci.store.conditions import Experiment
 from mlops_ci.store.schema import experiments, metrics, params, runs, tags
+from mlops_ci.store.search.conditions import Experiment
 
 EntityT = TypeVar("EntityT", bound=msgspec.Struct)
 

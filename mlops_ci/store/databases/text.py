@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 
 class Text(sa.types.TypeDecorator[str]):
@@ -31,6 +30,8 @@ class Text(sa.types.TypeDecorator[str]):
             return dialect.type_descriptor(sa.Text(collation="C"))
         if dialect.name not in {"mysql", "mariadb"}:
             return dialect.type_descriptor(sa.String(self.length) if self.length else sa.Text())
+        from sqlalchemy.dialects import mysql  # noqa: PLC0415  # the others have no use for it
+
         # Known after the first connection, whatever the URL says. The other collations take "a" and "a " for equal.
         collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
         kind = mysql.VARCHAR(self.length, collation=collation) if self.length else mysql.LONGTEXT(collation=collation)
@@ -44,8 +45,7 @@ class Text(sa.types.TypeDecorator[str]):
         def bind(value: str | None) -> str | None:
             if value is None:
                 return None
-            if len(value) > length:
-                value = _shortened(value, length)
+            value = fitted(value, length)
             return _escaped(value) if escaped and ("\0" in value or "\1" in value) else value
 
         return bind
@@ -53,6 +53,11 @@ class Text(sa.types.TypeDecorator[str]):
     def result_processor(self, dialect: sa.Dialect, _coltype: object) -> Callable[[str | None], str | None] | None:
         """Return what makes a value of the column what it was; only PostgreSQL's are ever changed."""
         return _unescaped if dialect.name == "postgresql" else None
+
+
+def fitted(value: str, length: int) -> str:
+    """*value* as a column of *length* characters keeps it: whole, unless it is longer."""
+    return value if len(value) <= length else _shortened(value, length)
 
 
 def _shortened(value: str, length: int) -> str:

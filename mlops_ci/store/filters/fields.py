@@ -15,7 +15,7 @@ import msgspec
 
 from mlops_ci.providers import suggestion
 from mlops_ci.store import run_rows
-from mlops_ci.store.tokens import Token
+from mlops_ci.store.filters.tokens import Token
 
 Table = Literal["metrics", "params", "tags", "attributes"]
 Type = Literal["number", "text", "any", "time", "truth", "status", "sha"]

@@ -19,7 +19,7 @@ import sqlalchemy.event
 import sqlalchemy.exc
 
 from mlops_ci.errors import ConfigError, UsageError
-from mlops_ci.store import faults, filesystems
+from mlops_ci.store.databases import faults, filesystems
 
 WRITES = "mlops_writes"
 """The execution option of transactions that write."""
