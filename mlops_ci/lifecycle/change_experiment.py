@@ -47,7 +47,7 @@ def experiments(project: Project) -> list[Experiment]:
     Raises:
         ServiceError: The ledger did not answer.
     """
-    with open_projection(project) as store:
+    with open_projection(project, up_to_date=True) as store:
         found = store.experiments(project.config.project, archived=True, deleted=True)
     grouped: dict[tuple[str, bool], Experiment] = {}
     for each in found:

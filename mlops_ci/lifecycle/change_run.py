@@ -89,7 +89,7 @@ def _change(
     check: Callable[[Sequence[Record]], None] | None = None,
 ) -> Changed:
     """Write what *change* makes of each run's state, in one append; None where nothing is to be done."""
-    with open_projection(project) as store:
+    with open_projection(project, up_to_date=True) as store:
         runs = {run.run_id: run for run in (store.run(prefix).entity for prefix in prefixes)}
     found = project.ledger.find(*(f"run/{run_id}" for run_id in runs))
     states = changes.of_runs(found)

@@ -52,14 +52,18 @@ def synchronize(project: Project, *, fold: bool = False) -> Synchronized:
     return Synchronized(taken, artifacts_sent, records_sent, project.ledger.pending(), folded, foldable)
 
 
-def open_projection(project: Project) -> Store:
+def open_projection(project: Project, *, up_to_date: bool = False) -> Store:
     """
     Return the SQL projection that answers queries: the ledger's own where it is SQL, else one made from it.
 
     If the remote of a git ledger does not answer, it holds what is known here, and a `StoreWarning` says so.
 
+    Args:
+        project: Whose ledger.
+        up_to_date: Refuse what is known here alone, as whoever changes something must.
+
     Raises:
-        ServiceError: The database did not answer.
+        ServiceError: The database, or a remote that has to, did not answer.
         IntegrityError: Records that were here before are gone from the ledger.
     """
     from mlops_ci.store import Store, StoreWarning  # noqa: PLC0415  # SQLAlchemy is loaded only for queries
@@ -68,7 +72,7 @@ def open_projection(project: Project) -> Store:
         return Store.open(project.store_address, base=project.checkout.root)
     store = Store.open(f"sqlite:///{_PROJECTION}", base=project.checkout.state)
     try:
-        _bring_up_to_date(store, project.ledger, StoreWarning)
+        _take_in(store, project.ledger, None if up_to_date else StoreWarning)
     except IntegrityError as error:
         store.close()
         place = project.checkout.state / _PROJECTION
@@ -85,9 +89,11 @@ def forget_projection(project: Project) -> None:
         (project.checkout.state / f"{_PROJECTION}{suffix}").unlink(missing_ok=True)
 
 
-def _bring_up_to_date(store: Store, ledger: Ledger, kind: type[Warning]) -> None:
+def _take_in(store: Store, ledger: Ledger, warning: type[Warning] | None) -> None:
     try:
         store.take_in(ledger.unseen)
     except ServiceError as error:
+        if warning is None:
+            raise
         store.project(ledger.waiting())
-        warnings.warn(f"{error}; what follows is what is known here", kind, stacklevel=2)
+        warnings.warn(f"{error}; what follows is what is known here", warning, stacklevel=2)
