@@ -48,7 +48,9 @@ def pull_request(folder: Path, counts: Sequence[int] = (1_000, 10_000, 100_000))
     repositories.commit(work, "base")
     repositories.call([MLOPS, "-q", "run"], work)
     remote = work.parent / "origin.git"
-    subprocess.run(["git", "config", "uploadpack.allowFilter", "true"], cwd=remote, check=True)
+    # A host packs when nobody waits for it.
+    for name, value in (("uploadpack.allowFilter", "true"), ("receive.autogc", "false"), ("gc.auto", "0")):
+        subprocess.run(["git", "config", name, value], cwd=remote, check=True)
     repositories.call([MLOPS, "-q", "sync", "--fold"], work)
     for number in range(4):
         repositories.commit(work, f"untrained {number}")
@@ -57,6 +59,7 @@ def pull_request(folder: Path, counts: Sequence[int] = (1_000, 10_000, 100_000))
     for count in counts:
         _fold(work, generate.runs(count - recorded, first=recorded))
         recorded = count
+        subprocess.run(["git", "gc", "--quiet", "--prune=now"], cwd=remote, check=True)
         size_mb = sum(file.stat().st_size for file in remote.rglob("*") if file.is_file()) / 1e6
         print(f"  {count:,} runs; the remote has {size_mb:,.0f} MB")
         for name, cost in _step(folder / f"clone-{count}", remote).items():
