@@ -1,7 +1,8 @@
 """
 Kill -9 at random moments: nothing acknowledged is lost, nothing is half there, and the next process goes on.
 
-Thirty times in all by default, five hundred in the full run; training has its own in tests/cli/test_kill.py.
+Some thirty times by default, with training (tests/cli/test_kill.py) and migrating (tests/contracts/test_sql_together.py);
+more than five hundred in the full run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mlops_ci.store import Store
 from tests.crashes import worker
 from tests.repositories import git
 
-KILLS = [pytest.param(6, id="6"), pytest.param(100, id="100", marks=pytest.mark.full)]
+KILLS = [pytest.param(6, id="6"), pytest.param(130, id="130", marks=pytest.mark.full)]
 
 
 def killed(task: str, address: str, start: int, seed: int) -> list[str]:
