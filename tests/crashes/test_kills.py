@@ -1,8 +1,8 @@
 """
 Kill -9 at random moments: nothing acknowledged is lost, nothing is half there, and the next process goes on.
 
-Some thirty times by default, with training (tests/cli/test_kill.py) and migrating (tests/contracts/test_sql_together.py);
-more than five hundred in the full run.
+Some thirty times by default, with training (tests/cli/test_kill.py) and migrating
+(tests/contracts/test_sql_together.py); more than five hundred in the full run.
 """
 
 from __future__ import annotations
