@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlops_ci import providers, records
+from mlops_ci import changes, providers, records
+from mlops_ci.changes import ExperimentState
 from mlops_ci.entities import ExperimentChange
 from mlops_ci.errors import Conflict, NotFound, UsageError
-from mlops_ci.lifecycle import changes
-from mlops_ci.lifecycle.changes import ExperimentState
+from mlops_ci.lifecycle import find_experiments
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.synchronize import open_projection
 
@@ -135,7 +135,7 @@ def restore(project: Project, name: str, *, reason: str = "") -> Changed:
         raise Conflict(
             f"another experiment is called {name!r} by now", hint="rename that one first: `mlops-ci experiments rename`"
         )
-    states = changes.around(project.ledger, project.config.project, name)
+    states = find_experiments.around(project.ledger, project.config.project, name)
 
     def change(state: ExperimentState, fields: ExperimentChange) -> ExperimentChange | None:
         return records.replace(fields, deleted=False, reason=reason) if state.deleted else None
@@ -159,7 +159,7 @@ def _living(project: Project, name: str, there: Sequence[Experiment]) -> list[Ex
             )
         known = [each.name for each in there if not each.deleted]
         raise NotFound(f"no experiment {name!r} is recorded", hint=providers.suggestion(name, known))
-    states = changes.around(project.ledger, project.config.project, name)
+    states = find_experiments.around(project.ledger, project.config.project, name)
     return [state for state in changes.called(states, name) if state.deleted is None]
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mlops_ci import git, records
+from mlops_ci import changes, git, records
+from mlops_ci.changes import RunState
 from mlops_ci.entities import ModelVersion, Run, RunChange
 from mlops_ci.errors import Refused
-from mlops_ci.lifecycle import changes
-from mlops_ci.lifecycle.changes import RunState
 from mlops_ci.lifecycle.named_bytes import artifacts_in
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.synchronize import open_projection

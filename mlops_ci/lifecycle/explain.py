@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mlops_ci import digests, records
+from mlops_ci import changes, digests, records
 from mlops_ci.entities import (
     Approval,
     ArtifactRef,
@@ -24,7 +24,7 @@ from mlops_ci.entities import (
     Run,
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
-from mlops_ci.lifecycle import approve, changes, four_eyes, policy
+from mlops_ci.lifecycle import approve, find_experiments, four_eyes, policy
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -209,7 +209,7 @@ def _deletion(project: Project, run: Run, found: Iterable[Record]) -> Record | N
     of_run = changes.of_runs(found).get(run.run_id)
     if of_run is not None and of_run.deleted is not None:
         return of_run.deleted
-    return changes.around(project.ledger, run.project, run.experiment)[run.experiment].deleted
+    return find_experiments.around(project.ledger, run.project, run.experiment)[run.experiment].deleted
 
 
 def _of_gates(record: Record | None, version: ModelVersion) -> Iterator[Fact]:

@@ -13,14 +13,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mlops_ci import records
+from mlops_ci import changes, records
+from mlops_ci.changes import ExperimentState, RunState
 from mlops_ci.entities import Adoption, ExperimentChange, Run, RunPointer
 from mlops_ci.errors import NotFound
 from mlops_ci.git import Checkout, Commit
 from mlops_ci.git.history import deepened
 from mlops_ci.ledger import Ledger
-from mlops_ci.lifecycle import changes
-from mlops_ci.lifecycle.changes import ExperimentState, RunState
+from mlops_ci.lifecycle import find_experiments
 from mlops_ci.records import Record
 
 _HISTORY = 500
@@ -144,7 +144,9 @@ class _Search:
     def _called(self, found: Sequence[Record]) -> dict[str, ExperimentState]:
         """What the name of the experiment means, by the name that runs were recorded with."""
         if self._members is None:
-            around = changes.around(self.ledger, self.project, self.experiment, found) if self.experiment else {}
+            around = (
+                find_experiments.around(self.ledger, self.project, self.experiment, found) if self.experiment else {}
+            )
             self._members = {state.identity: state for state in changes.called(around, self.experiment)}
         return self._members
 

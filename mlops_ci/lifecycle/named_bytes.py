@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from mlops_ci import records
+from mlops_ci import changes, records
 from mlops_ci.entities import Run
-from mlops_ci.lifecycle import changes
 from mlops_ci.records import Record
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

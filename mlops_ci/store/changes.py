@@ -1,40 +1,32 @@
 """
-What was changed of runs and experiments after they were recorded, as the projection sees it.
+What was changed of runs and experiments after they were recorded, kept in the projection's rows.
 
-Of each thing the latest change by time and record id counts, whichever of run and change came first. The
-rows only say where the changes are: what they say is read from their records each time, which are few.
+Whichever of run and change came first, the outcome is the same: the rows only say where the changes are, and
+what they say is read from their records each time, which are few (`mlops_ci.changes`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
-from mlops_ci.entities import ExperimentChange, Run, RunChange
+from mlops_ci import changes
+from mlops_ci.changes import RunState
+from mlops_ci.entities import Run
 from mlops_ci.store import facts, run_rows, schema
-from mlops_ci.store.facts import Fact
-from mlops_ci.store.run_rows import RunState
 
 Identity = tuple[str, str]
 """The project and the name that an experiment's runs were recorded with."""
 
 
-def states_of(connection: sa.Connection, run_ids: Iterable[str]) -> defaultdict[str, RunState]:
-    """What was changed of the runs with these ids."""
-    states: defaultdict[str, RunState] = defaultdict(RunState)
+def states_of(connection: sa.Connection, run_ids: Iterable[str]) -> dict[str, RunState]:
+    """What was changed of those of the runs with these ids that were."""
     ids: list[str] = []
     for page in facts.pages(run_ids):
         ids += connection.scalars(_CHANGES, {"page": page})
-    for fact in _in_order(connection, ids):
-        change = fact.record.read(RunChange)
-        state = states[change.run_id]
-        state.tags.update(change.tags)
-        state.deleted = state.deleted if change.deleted is None else change.deleted
-        state.note = state.note if change.note is None else change.note
-    return states
+    return changes.of_runs(fact.record for fact in facts.load(connection, ids))
 
 
 def experiments(connection: sa.Connection, identities: Collection[Identity]) -> dict[Identity, int]:
@@ -73,7 +65,7 @@ def apply(connection: sa.Connection, *, runs: Collection[str], experiments: Coll
     if runs:
         states = states_of(connection, runs)
         for run_id in sorted(runs):
-            _change_run(connection, run_id, states[run_id])
+            _change_run(connection, run_id, states.get(run_id, RunState()))
     for identity in sorted(experiments):
         _change_experiment(connection, identity)
 
@@ -86,8 +78,7 @@ def _change_run(connection: sa.Connection, run_id: str, state: RunState) -> None
     }
     for fact in facts.load(connection, rows):
         number = rows[fact.id]
-        changed = sa.update(table).where(table.c.number == number)
-        connection.execute(changed.values(deleted=state.deleted, note=state.note or None))
+        connection.execute(sa.update(table).where(table.c.number == number).values(**run_rows.changed(state)))
         connection.execute(sa.delete(schema.tags).where(schema.tags.c.run == number))
         if tags := run_rows.tag_rows(number, state.tagged(fact.record.read(Run).tags)):
             connection.execute(sa.insert(schema.tags), tags)
@@ -97,16 +88,10 @@ def _change_experiment(connection: sa.Connection, identity: Identity) -> None:
     number = experiments(connection, [identity])[identity]
     table = schema.experiment_changes
     same = (table.c.project == identity[0], table.c.experiment == identity[1])
-    state: dict[str, Any] = _AS_RECORDED | {"name": identity[1]}
-    for fact in _in_order(connection, connection.scalars(sa.select(table.c.record_id).where(*same))):
-        change = fact.record.read(ExperimentChange)
-        given = {name: getattr(change, name) for name in ("name", "archived", "deleted")}
-        state |= {name: value for name, value in given.items() if value is not None}
-    connection.execute(sa.update(schema.experiments).where(schema.experiments.c.number == number).values(**state))
-
-
-def _in_order(connection: sa.Connection, record_ids: Iterable[str]) -> list[Fact]:
-    return sorted(facts.load(connection, list(record_ids)), key=lambda fact: fact.order)
+    found = facts.load(connection, connection.scalars(sa.select(table.c.record_id).where(*same)))
+    state = changes.of_experiments((fact.record for fact in found), identity[0])[identity[1]]
+    now = {"name": state.name, "archived": state.archived, "deleted": state.deleted is not None}
+    connection.execute(sa.update(schema.experiments).where(schema.experiments.c.number == number).values(**now))
 
 
 _AS_RECORDED = {"archived": False, "deleted": False}

@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from mlops_ci import records as recording
+from mlops_ci.changes import RunState
 from mlops_ci.entities import Adoption, Deployment, ExperimentChange, GateReport, ModelVersion, Run, RunChange
 from mlops_ci.errors import IntegrityError
 from mlops_ci.store import changes, facts, run_rows, schema
@@ -124,6 +125,9 @@ _ROWS: dict[type[msgspec.Struct], Callable[[Any, Row, str], Rows]] = {
 }
 
 
+_UNCHANGED = RunState()
+
+
 def _keep_first_endings(connection: sa.Connection, endings: Sequence[tuple[Row, Run]], rows: Rows) -> bool:
     """Add to *rows* those of the runs whose first ending is among *endings*; return whether others had to go."""
     if not endings:
@@ -139,7 +143,7 @@ def _keep_first_endings(connection: sa.Connection, endings: Sequence[tuple[Row, 
     states = changes.states_of(connection, {run.run_id for _, run in first} if changed else ())
     for number, (head, run) in enumerate(first, highest + 1):
         experiment = of_experiment[run.project, run.experiment]
-        for table, more in run_rows.of(run, head, number, experiment, states[run.run_id]).items():
+        for table, more in run_rows.of(run, head, number, experiment, states.get(run.run_id, _UNCHANGED)).items():
             rows.setdefault(table, []).extend(more)
     return bool(stale)
 

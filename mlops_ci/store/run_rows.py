@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from mlops_ci import records as recording
+from mlops_ci.changes import RunState
 from mlops_ci.entities import Run, Scalar
 from mlops_ci.store import schema
 from mlops_ci.store.facts import Fact
@@ -22,19 +21,6 @@ Rows = dict[sa.Table, list[Row]]
 _NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN_COLUMNS = ("run_id", "status", "improvised")
-
-
-@dataclass(slots=True)
-class RunState:
-    """What a run is since it was recorded; of *tags* only those that were changed, None where one was taken away."""
-
-    deleted: bool = False
-    note: str = ""
-    tags: dict[str, str | None] = field(default_factory=dict)
-
-    def tagged(self, recorded: Mapping[str, str]) -> dict[str, str]:
-        """The tags by now, of a run that was *recorded* with these."""
-        return {name: text for name, text in {**recorded, **self.tags}.items() if text is not None}
 
 
 def head(run: Run, fact: Fact) -> Row:
@@ -59,7 +45,13 @@ def of(run: Run, head: Row, number: int, experiment: int, state: RunState) -> Ro
     shas = [sha for sha in dict.fromkeys((run.git.trained_sha, run.git.head_sha)) if sha]
     return {
         schema.runs: [
-            head | {"number": number, "experiment": experiment, "deleted": state.deleted, "note": state.note or None}
+            head
+            | {
+                "number": number,
+                "experiment": experiment,
+                "deleted": state.deleted is not None,
+                "note": state.note or None,
+            }
         ],
         schema.params: [{"run": number, "name": name} | param(value) for name, value in run.params.items()],
         schema.metrics: [
@@ -70,6 +62,11 @@ def of(run: Run, head: Row, number: int, experiment: int, state: RunState) -> Ro
         schema.tags: tag_rows(number, state.tagged(run.tags)),
         schema.commits: [{"record_id": head["record_id"], "sha": sha, "run_id": run.run_id} for sha in shas],
     }
+
+
+def changed(state: RunState) -> Row:
+    """The columns of the run itself that its changes decide."""
+    return {"deleted": state.deleted is not None, "note": state.note or None}
 
 
 def tag_rows(number: int, tags: dict[str, str]) -> list[Row]:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_ci import records
+from mlops_ci import changes, records
 from mlops_ci.entities import Adoption
 from mlops_ci.git import Commit
-from mlops_ci.lifecycle import changes
 from mlops_ci.lifecycle.find_baseline import nearest, runs_of
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record

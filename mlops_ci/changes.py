@@ -1,5 +1,5 @@
 """
-What was changed of runs and experiments after they were recorded, read from the records that say so.
+What was changed of runs and experiments after they were recorded, read from the records that say so. Pure.
 
 Of each thing the latest change by time and record id counts, so clocks that differ make no two readers disagree.
 An experiment is one by the name that its runs were recorded with, whatever it is called since: its identity.
@@ -13,7 +13,6 @@ from datetime import timedelta
 
 from mlops_ci import records
 from mlops_ci.entities import ExperimentChange, RunChange
-from mlops_ci.ledger import Ledger
 from mlops_ci.records import Record
 
 
@@ -31,6 +30,10 @@ class RunState:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     note: str = ""
     last: Record | None = None
+
+    def tagged(self, recorded: Mapping[str, str]) -> dict[str, str]:
+        """The tags by now, of a run that was *recorded* with these."""
+        return {name: text for name, text in {**recorded, **self.tags}.items() if text is not None}
 
 
 @dataclass(frozen=True)
@@ -82,33 +85,6 @@ def of_experiments(found: Iterable[Record], project: str) -> dict[str, Experimen
     return states
 
 
-def around(
-    ledger: Ledger, project: str, name: str, found: Iterable[Record] | None = None
-) -> dict[str, ExperimentState]:
-    """
-    Return every experiment that is, or was, called *name*, or has to do with one that is; by identity.
-
-    Args:
-        ledger: Where the changes are.
-        project: Whose experiments.
-        name: What the configuration, or a person, calls one.
-        found: What the ledger has under `experiment_key(project, name)`, where that was asked already. Then an
-            experiment that was never changed costs no other look-up.
-
-    Raises:
-        ServiceError: The ledger did not answer.
-    """
-    asked = {name}
-    known = {record.id: record for record in found} if found is not None else {}
-    names = asked if found is None else _named(known.values(), project) - asked
-    while names:
-        asked |= names
-        known |= {r.id: r for r in ledger.find(*(records.experiment_key(project, each) for each in sorted(names)))}
-        names = _named(known.values(), project) - asked
-    states = of_experiments(known.values(), project)
-    return {identity: states.get(identity, ExperimentState(identity, identity)) for identity in sorted(asked)}
-
-
 def called(states: Mapping[str, ExperimentState], name: str) -> list[ExperimentState]:
     """
     Those of *states* that *name* means: what is called so; if nothing is, what was recorded so and is called otherwise.
@@ -139,14 +115,3 @@ def deletion(record: Record) -> str:
     """Who deleted it, when and why: the end of a sentence."""
     reason = f": {record.body['reason']}" if record.body.get("reason") else ""
     return f"deleted by {record.author.name} on {record.time[:10]}{reason}"
-
-
-def _named(found: Iterable[Record], project: str) -> set[str]:
-    changes = [record.read(ExperimentChange) for record in found if record.kind == "experiment-change"]
-    return {
-        name
-        for change in changes
-        if change.project == project
-        for name in (change.experiment, change.name)
-        if name is not None
-    }
