@@ -133,6 +133,8 @@ class Run(_Noun, frozen=True, kw_only=True):
     exit_code: int | None = None
     improvised: bool = False
     """The command is not the one that the configuration names: such a run is no baseline and no version."""
+    self_reported: bool = False
+    """It comes from a job that ran a stranger's code, and is believed by nobody: no baseline, and no version."""
     params: dict[str, Scalar] = {}
     metrics: dict[str, Metric] = {}
     tags: dict[str, str] = {}
@@ -186,8 +188,28 @@ class ExperimentChange(_Noun, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Waiver(_Noun, frozen=True, kw_only=True):
+    """
+    A known failure of one metric that a named person answers for, for a while.
+
+    *ceiling* is the worst value that is waived (the lowest, where higher is better); *expires* the last day, in UTC,
+    on which it counts, as YYYY-MM-DD.
+    """
+
+    metric: str
+    ceiling: float
+    owner: str
+    reason: str
+    expires: str
+    issue: str = ""
+
+
 class GateResult(_Noun, frozen=True, kw_only=True):
-    """One rule's verdict. *reason* is one sentence with the numbers in it; *limit* is the rule's, as configured."""
+    """
+    One rule's verdict. *reason* is one sentence with the numbers in it; *limit* is the rule's, as configured.
+
+    A failure with a *waiver* blocks nothing. *line* is where the rule stands in the configuration that ruled, from 1.
+    """
 
     metric: str
     rule: str
@@ -195,10 +217,16 @@ class GateResult(_Noun, frozen=True, kw_only=True):
     reason: str
     warn_only: bool = False
     limit: float | str | None = None
+    waiver: Waiver | None = None
+    line: int | None = None
 
 
 class MetricChange(_Noun, frozen=True, kw_only=True):
-    """A row of the comparison. *relative* is change / |baseline|, absent where the baseline is 0 or missing."""
+    """
+    A row of the comparison. *relative* is change / |baseline|, absent where the baseline is 0 or missing.
+
+    *trail* holds the values of the baselines before, oldest first, the baseline's own last.
+    """
 
     metric: str
     baseline: float | None
@@ -206,6 +234,15 @@ class MetricChange(_Noun, frozen=True, kw_only=True):
     change: float | None = None
     relative: float | None = None
     trend: Literal["better", "worse", "same", "unknown"] = "unknown"
+    trail: list[float] = []
+
+
+class Curve(_Noun, frozen=True, kw_only=True):
+    """How a metric went while training: *values* at *steps*, thinned out to at most 40 points."""
+
+    metric: str
+    steps: list[float]
+    values: list[float]
 
 
 class ValueChange(_Noun, frozen=True, kw_only=True):
@@ -229,11 +266,18 @@ class RunPointer(_Noun, frozen=True, kw_only=True):
 
 
 class Policy(_Noun, frozen=True, kw_only=True):
-    """Which configuration judged: *origin* is "base", "default branch", "commit" or "local"."""
+    """
+    Which configuration judged: *origin* is "base", "default branch", "commit" or "local".
+
+    *changed_here* names what the change that is judged would make another, and *edits* tells how: `gates[0].min`,
+    before and after.
+    """
 
     origin: Literal["base", "default branch", "commit", "local", "none"]
     sha: str = ""
     changed_here: list[str] = []
+    edits: list[ValueChange] = []
+    config_name: str = ""
 
 
 class GateReport(_Noun, frozen=True, kw_only=True):
@@ -251,7 +295,10 @@ class GateReport(_Noun, frozen=True, kw_only=True):
     data: list[ValueChange] = []
     unchanged_params: int = 0
     confusion: dict[str, Any] | None = None
+    curves: list[Curve] = []
     notes: list[str] = []
+    ci: CiRun | None = None
+    self_reported: bool = False
 
 
 class ModelVersion(_Noun, frozen=True, kw_only=True):

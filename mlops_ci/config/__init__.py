@@ -10,7 +10,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mlops_ci.config.structs import ApprovalRule, Config, Gate, ModelSource, Registry, RunConfig, Serving, Target
+from mlops_ci.config.structs import (
+    ApprovalRule,
+    Config,
+    Gate,
+    ModelSource,
+    Registry,
+    ReportConfig,
+    RunConfig,
+    Serving,
+    Target,
+)
 from mlops_ci.errors import ConfigError
 
 __all__ = [
@@ -19,6 +29,7 @@ __all__ = [
     "Gate",
     "ModelSource",
     "Registry",
+    "ReportConfig",
     "RunConfig",
     "Serving",
     "Target",

@@ -13,7 +13,17 @@ from msgspec import Meta
 
 from mlops_ci.gates import Gate
 
-__all__ = ["ApprovalRule", "Config", "Gate", "ModelSource", "Registry", "RunConfig", "Serving", "Target"]
+__all__ = [
+    "ApprovalRule",
+    "Config",
+    "Gate",
+    "ModelSource",
+    "Registry",
+    "ReportConfig",
+    "RunConfig",
+    "Serving",
+    "Target",
+]
 
 # Names become parts of git refs and of Kubernetes names.
 Name = Annotated[
@@ -66,6 +76,40 @@ class RunConfig(_Section, frozen=True, kw_only=True):
     reuse: Annotated[
         bool, Meta(description="Do not train again what was trained: the same tree, data and parameters.")
     ] = False
+    paths: Annotated[
+        list[Path],
+        Meta(
+            description="Files and folders that the model depends on; where none of them changes, nothing is trained."
+        ),
+    ] = []
+
+
+class ReportConfig(_Section, frozen=True, kw_only=True):
+    """How a pull request hears of its verdict."""
+
+    comment: Annotated[
+        Literal["on-change", "always", "on-failure", "never"],
+        Meta(description="When a comment is begun: something changed or did not pass. One that is there is kept up."),
+    ] = "on-change"
+    check: Annotated[
+        Literal["auto", "check-run", "status", "off"],
+        Meta(description="What the commit gets. `auto`: a check run, or a commit status where the token allows that."),
+    ] = "auto"
+    name: Annotated[
+        Annotated[str, Meta(pattern=r"^(\S([^\r\n]*\S)?)?$", max_length=100, extra={"allowed": "a short line"})],
+        Meta(description="The check's name, which a branch rule may require. Default: mlops-ci/<project>."),
+    ] = ""
+    assets: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$",
+                max_length=63,
+                extra={"allowed": "the name of a branch"},
+            ),
+        ],
+        Meta(description="A branch, made by mlops-ci, that keeps the pictures a comment shows. Default: no pictures."),
+    ] = ""
 
 
 class Registry(_Section, frozen=True, kw_only=True):
@@ -164,6 +208,7 @@ class Config(_Section, frozen=True, kw_only=True):
     on_inconclusive: Annotated[
         Literal["fail", "pass"], Meta(description="Whether a comparison that could not be made holds a merge up.")
     ] = "fail"
+    report: Annotated[ReportConfig, Meta(description="How a pull request hears of its verdict.")] = ReportConfig()
     registry: Annotated[Registry, Meta(description="How versions of the model are named.")] = Registry()
     serving: Annotated[Serving, Meta(description="The service that answers with the model's predictions.")] = Serving()
     targets: Annotated[dict[Name, Target], Meta(description="Where versions are deployed, by name.")] = {}
@@ -175,3 +220,6 @@ class Config(_Section, frozen=True, kw_only=True):
         if self.run and not self.run.experiment:
             named = msgspec.structs.replace(self.run, experiment=self.project)
             msgspec.structs.force_setattr(self, "run", named)
+        if not self.report.name:
+            report = msgspec.structs.replace(self.report, name=f"mlops-ci/{self.project}")
+            msgspec.structs.force_setattr(self, "report", report)

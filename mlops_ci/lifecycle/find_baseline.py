@@ -39,7 +39,8 @@ class RecordedRun:
     @property
     def stands_for_its_commit(self) -> bool:
         """Whether it is what anybody gets who trains that commit: finished, nothing changed, the configured command."""
-        return self.run.status == "finished" and not self.run.git.dirty and not self.run.improvised
+        run = self.run
+        return run.status == "finished" and not (run.git.dirty or run.improvised or run.self_reported)
 
     def pointer(self, **where: object) -> RunPointer:
         """Name it in a report; *where* are further fields of `RunPointer`."""
