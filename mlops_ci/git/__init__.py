@@ -93,16 +93,18 @@ class Checkout:
     Attributes:
         root: The top of the work tree.
         common: The git directory that all work trees of the repository share.
+        lent: Settings that CI lends us for reaching the remote, and that the checkout's configuration lacks.
     """
 
     root: Path
     common: Path
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    lent: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def find(cls, start: Path) -> Checkout:
+    def find(cls, start: Path, *, lent: Mapping[str, str] | None = None) -> Checkout:
         """
-        Find the repository that *start* lies in.
+        Find the repository that *start* lies in; of the settings *lent*, those count that it does not have.
 
         Raises:
             UsageError: There is none.
@@ -115,7 +117,9 @@ class Checkout:
                 f"{start} is not in a git repository: {error}",
                 hint="`git init` makes one, or run mlops-ci inside the repository of your project",
             ) from error
-        return cls(Path(root), Path(common), _settings(Path(root)))
+        settings = _settings(Path(root))
+        missing = {name: value for name, value in (lent or {}).items() if name.lower() not in settings}
+        return cls(Path(root), Path(common), settings, missing)
 
     @property
     def state(self) -> Path:
@@ -146,11 +150,13 @@ class Checkout:
             if not name.startswith(("remote.", "user."))
             for value in values
         ]
-        env = {"GIT_CONFIG_COUNT": str(len(pairs))}
-        for index, (name, value) in enumerate(pairs):
-            env[f"GIT_CONFIG_KEY_{index}"] = name
-            env[f"GIT_CONFIG_VALUE_{index}"] = value
-        return env
+        return _as_environment([*pairs, *self.lent.items()])
+
+    @cached_property
+    def credentials(self) -> dict[str, str]:
+        """Environment variables that let git in this very checkout reach the remote with what CI lends us."""
+        already = os.environ.get("GIT_CONFIG_COUNT", "")
+        return _as_environment(list(self.lent.items()), first=int(already) if already.isdecimal() else 0)
 
     @property
     def author(self) -> Author:
@@ -201,7 +207,7 @@ class Checkout:
 
     def run(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
         """Run git in the work tree. Raises as `git.run`."""
-        return run(args, cwd=self.root, stdin=stdin)
+        return run(args, cwd=self.root, stdin=stdin, env=self.credentials if self.lent else None)
 
     def ancestors(self, revision: str, *, limit: int) -> list[Commit]:
         """*revision* and its ancestors, nearest first, as far as this clone knows them; at most *limit*."""
@@ -236,6 +242,15 @@ class Checkout:
             return self.run(["cat-file", "--filters", name] if filtered else ["cat-file", "blob", name])
         except GitError:
             return None
+
+
+def _as_environment(pairs: Sequence[tuple[str, str]], first: int = 0) -> dict[str, str]:
+    """Settings as environment variables: an argument would show them to everybody on the machine."""
+    env = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
+    for index, (name, value) in enumerate(pairs, start=first):
+        env[f"GIT_CONFIG_KEY_{index}"] = name
+        env[f"GIT_CONFIG_VALUE_{index}"] = value
+    return env
 
 
 def _settings(root: Path) -> dict[str, list[str]]:

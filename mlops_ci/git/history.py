@@ -24,4 +24,4 @@ def deepened(checkout: Checkout, revisions: Iterable[str], *, depth: int) -> Che
         side.fetch(shas, f"--depth={depth}", "--filter=tree:0")
     except ServiceError:
         return checkout
-    return Checkout(side.path, side.path, checkout.settings)
+    return Checkout(side.path, side.path, checkout.settings, checkout.lent)

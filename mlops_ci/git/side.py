@@ -31,6 +31,14 @@ _OWN_SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=fals
 _REFUSALS = ("rejected]", "HTTP 413")
 
 
+# Git hosts differ in their words; over HTTP the code is what counts. Somebody who may not even look is asked who it is.
+_NO_RIGHTS = re.compile(
+    r"error: 40[13]|denied|not allowed|read.only|could not read (Username|Password)|terminal prompts disabled"
+    r"|Authentication failed|not authorized|insufficient permission",
+    re.IGNORECASE,
+)
+
+
 class PushRefused(ServiceError):
     """The remote answered, and will not take this push as it is."""
 
@@ -203,6 +211,24 @@ class SideRepository:
         except git.GitError as error:
             refused = any(sign in error.stderr for sign in _REFUSALS)
             raise _unreachable(error, PushRefused if refused else ServiceError) from error
+
+    def may_push(self) -> bool:
+        """
+        Whether the remote lets us write: it is asked as before a push, and nothing is written. True without a remote.
+
+        Raises:
+            ServiceError: The remote did not answer.
+        """
+        if not self.remote:
+            return True
+        tree = self.run(["hash-object", "-t", "tree", "-w", "--stdin"], stdin=b"").decode().strip()
+        try:
+            self.run(["push", "--quiet", "--dry-run", "--", _REMOTE, f"{tree}:refs/mlops/probe"])
+        except git.GitError as error:
+            if _NO_RIGHTS.search(error.stderr):
+                return False
+            raise _unreachable(error) from error
+        return True
 
     def update(self, *commands: str) -> None:
         """Change refs here in one transaction; *commands* as `git update-ref --stdin` reads them."""

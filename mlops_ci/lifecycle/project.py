@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +44,7 @@ class Project:
             UsageError: No repository.
             ConfigError: No configuration, or a wrong one.
         """
-        checkout = Checkout.find(start)
+        checkout = Checkout.find(start, lent=lent_by_ci(os.environ))
         path = (config_path or checkout.root / CONFIG_NAME).resolve()
         name = path.relative_to(checkout.root).as_posix() if path.is_relative_to(checkout.root) else CONFIG_NAME
         return cls(checkout, configuration.load(path), ci.detect(), name)
@@ -134,6 +136,19 @@ def web_address(url: str) -> str:
         r"(?:(?:https?|ssh|git)://(?:[^@/]+@)?|[^@/:]+@)([^/:]+)(?::\d+(?=/))?[:/](.+?)(?:\.git)?/?", url
     )
     return f"https://{match[1]}/{match[2].lstrip('/')}" if match else ""
+
+
+def lent_by_ci(env: Mapping[str, str]) -> dict[str, str]:
+    """
+    Git settings with which the workflow's token reaches GitHub, for a checkout that keeps no credentials.
+
+    As `actions/checkout` writes them into the repository, and here for our own commands alone.
+    """
+    token, server = env.get("GITHUB_TOKEN", ""), env.get("GITHUB_SERVER_URL", "")
+    if env.get("GITHUB_ACTIONS") != "true" or not token or not server.startswith("https://"):
+        return {}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {f"http.{server.rstrip('/')}/.extraheader": f"AUTHORIZATION: basic {basic}"}
 
 
 def state_home(project: str) -> Path:

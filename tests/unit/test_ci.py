@@ -51,7 +51,8 @@ def test_a_pull_request_names_its_head_its_base_and_its_number(tmp_path: Path) -
         ("push", "refs/heads/feature/x", "push", "feature/x", ""),
         ("push", "refs/tags/churn@v1.2.3", "tag", "", "churn@v1.2.3"),
         ("release", "refs/tags/v1.2.3", "tag", "", "v1.2.3"),
-        ("schedule", "refs/heads/main", "other", "main", ""),
+        ("schedule", "refs/heads/main", "schedule", "main", ""),
+        ("workflow_dispatch", "refs/heads/main", "dispatch", "main", ""),
         ("pull_request_target", "refs/heads/main", "other", "main", ""),
     ],
 )
