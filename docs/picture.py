@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_ci import reports
@@ -56,10 +57,10 @@ def report() -> GateReport:
             judged("latency_ms", "max", 20, "is 14.20; at most 20 is allowed"),
         ],
         metrics=[
-            moved("accuracy", 0.9123, 0.9304, better=True),
-            moved("roc_auc", 0.9648, 0.9631, better=False),
-            moved("log_loss", 0.212, 0.241, better=False),
-            moved("latency_ms", 11.9, 14.2, better=False),
+            moved("accuracy", 0.9123, 0.9304, better=True, before=[0.884, 0.891, 0.889, 0.902, 0.908]),
+            moved("roc_auc", 0.9648, 0.9631, better=False, before=[0.951, 0.958, 0.961, 0.96, 0.963]),
+            moved("log_loss", 0.212, 0.241, better=False, before=[0.262, 0.251, 0.247, 0.228, 0.219]),
+            moved("latency_ms", 11.9, 14.2, better=False, before=[12.4, 12.1, 12.6, 11.8, 12.0]),
             moved("f1", 0.8812, 0.8997, better=True),
             moved("recall", 0.8534, 0.8711, better=True),
         ],
@@ -78,8 +79,10 @@ def judged(metric: str, rule: str, limit: float | str, reason: str, *, verdict: 
     return GateResult(metric=metric, rule=rule, limit=limit, verdict=verdict, reason=f"{metric} {reason}")
 
 
-def moved(metric: str, baseline: float, candidate: float, *, better: bool) -> MetricChange:
-    """A row of the comparison."""
+def moved(
+    metric: str, baseline: float, candidate: float, *, better: bool, before: Sequence[float] = ()
+) -> MetricChange:
+    """A row of the comparison; *before* is what the metric was until the baseline."""
     change = candidate - baseline
     return MetricChange(
         metric=metric,
@@ -88,6 +91,7 @@ def moved(metric: str, baseline: float, candidate: float, *, better: bool) -> Me
         change=change,
         relative=change / baseline,
         trend="better" if better else "worse",
+        trail=[*before, baseline] if before else [],
     )
 
 

@@ -1,15 +1,33 @@
 """
-Reports: what a verdict looks like to people and to programs. Pure functions of a `GateReport`.
+Reports: what a verdict looks like to people and to programs. Pure functions of a `GateReport`, or of several.
 
 How the verdict was reached, and where a report is posted, are the business of other rooms.
 """
 
-from __future__ import annotations
-
-from mlops_ci.reports.comment import markdown, marker
+from mlops_ci.reports.checks import Annotation, annotations, conclusion, not_affected, not_trained, worth_a_comment
+from mlops_ci.reports.comment import markdown
+from mlops_ci.reports.markers import Order, key, key_of, marker, order_in, order_of
 from mlops_ci.reports.page import html
 from mlops_ci.reports.screen import terminal
 from mlops_ci.reports.shape import json
 from mlops_ci.reports.words import summary_line
 
-__all__ = ["html", "json", "markdown", "marker", "summary_line", "terminal"]
+__all__ = [
+    "Annotation",
+    "Order",
+    "annotations",
+    "conclusion",
+    "html",
+    "json",
+    "key",
+    "key_of",
+    "markdown",
+    "marker",
+    "not_affected",
+    "not_trained",
+    "order_in",
+    "order_of",
+    "summary_line",
+    "terminal",
+    "worth_a_comment",
+]

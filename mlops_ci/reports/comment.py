@@ -8,67 +8,92 @@ where the comment would be too long.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_ci.entities import GateReport
-from mlops_ci.reports import words
-from mlops_ci.reports.escape import code, text
-from mlops_ci.reports.sections import Section, reason, sections, table
-from mlops_ci.reports.words import Row
+from mlops_ci.reports import cells, gated, plots, words
+from mlops_ci.reports.escape import text
+from mlops_ci.reports.folds import Section
+from mlops_ci.reports.markers import marker
+from mlops_ci.reports.sections import sections
 
 BUDGET_BYTES = 60_000  # GitHub refuses more than 65,536 characters, and counts them in its own way
-_MOST_REASONS = 10
-_LABELS = {
-    "pass": "✅ pass",
-    "fail": "❌ fail",
-    "warning": "⚠️ warning",
-    "inconclusive": "❔ undecided",
-    "not evaluated": "⏳ no baseline",
-}
-# Only what a CI run's own page looks like becomes a link.
-_RUN_URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?/[\w.-]+/[\w.-]+/actions/runs/\d+(/(attempts|job)/\d+)?")
+# Only what a CI run's own page looks like becomes a link; and only GitHub's own where a stranger's job named it.
+_RUN = r"/[\w.-]+/[\w.-]+/actions/runs/\d+(/(attempts|job)/\d+)?"
+_RUN_URL = re.compile(rf"https://[A-Za-z0-9.-]+(:\d+)?{_RUN}", re.ASCII)
+_GITHUB_URL = re.compile(rf"https://github\.com{_RUN}", re.ASCII)
+_LAST = {"what was compared", "how to reproduce it"}
+_LEFT_OUT = 100  # bytes of the sentence that says how many jobs there was no room for
 # The first to go is the first here.
 _LEAST = (
     "the parameters",
     "the other metrics",
+    "the training curves",
+    "the history",
+    "the pictures",
     "the reasons of the gates that passed",
     "the data",
     "the confusion matrix",
     "how to reproduce it",
     "what was compared",
+    "the edits of the policy",
 )
 
 
-def markdown(report: GateReport, *, budget_bytes: int = BUDGET_BYTES) -> str:
-    """Return the comment: GitHub's Markdown, at most *budget_bytes* (of UTF-8) long."""
-    end = f"\n\n{marker(report)}\n"
+def markdown(
+    reports: GateReport | Sequence[GateReport],
+    *,
+    expected: int = 0,
+    pictures: Mapping[str, str] | None = None,
+    budget_bytes: int = BUDGET_BYTES,
+    headline_only: bool = False,
+    charts: bool = True,
+) -> str:
+    """
+    Return the comment: GitHub's Markdown, at most *budget_bytes* (of UTF-8) long.
+
+    Args:
+        reports: One, or those of the jobs of a matrix: of one experiment and one CI run, in any order.
+        expected: How many jobs are to report; with more than there are, nothing is called ready.
+        pictures: Names of images, and where they are: `../blob/mlops-assets/<path>?raw=true`, nothing else is shown.
+        budget_bytes: At least what a sentence and the marker need, 1,000.
+        headline_only: Say nothing but the first line.
+        charts: With charts in Mermaid, which GitHub draws; the numbers are there in any case.
+    """
+    several = [reports] if isinstance(reports, GateReport) else list(reports)
+    end = f"\n\n{marker(several)}\n"
+    head = _head(several, expected)
+    if headline_only:
+        return head + end
     room = budget_bytes - len(end.encode())
-    core = next((core for core in _cores(report) if _size(core) <= room // 2), "")
-    return _fit(core or _head(report), sections(report), room) + end
+    shown = plots.pictures(pictures or {})
+    if len(several) == 1 and expected <= 1:
+        core = _first(gated.bodies(several[0], head), room // 2) or head
+        return _fit(core, _with(sections(several[0], charts=charts), shown), room) + end
+    found = cells.cells(several)
+    core = _first(cells.bodies(found, head), room // 2) or head
+    core = _fit(core, shown, room)
+    left = room - _size(core) - _LEFT_OUT
+    parts = cells.folded(found, left, lambda report, share: _details(report, share, charts=charts))
+    return "\n\n".join([core, *parts]) + end
 
 
-def marker(report: GateReport) -> str:
-    """
-    The hidden line by which a comment is found again: its key is the same for all runs of an experiment.
-
-    Whoever looks for it must compare the comment's author too, since anybody can write such a line.
-    """
-    key = f"{quote(report.project, safe='')}/{quote(report.experiment, safe='')}"
-    named = {"key": key, "sha": quote(report.candidate.sha), "run": quote(report.candidate.run_id, safe="")}
-    facts = " ".join(f"{name}={value.replace('--', '-%2D')}" for name, value in named.items())
-    return f"<!-- mlops-ci v=1 {facts} -->"
+def _details(report: GateReport, room: int, *, charts: bool) -> str:
+    """What is folded of one job among several; "" if nothing fits."""
+    run = _run(report)
+    where = f"{gated.commit(report.candidate.sha)}{_against(report)}{f' · {run}' if run else ''}"
+    core = _first(gated.bodies(report, where), room // 2)
+    return _fit(core, sections(report, charts=charts), room) if core else ""
 
 
-def _cores(report: GateReport) -> Iterator[str]:
-    """What is not folded: everything, then what did not pass, then no table."""
-    rows = words.rows(report)
-    head, warnings = _head(report), _warnings(report)
-    yield "\n\n".join([head, *_table(report, rows), *_reasons(report), *warnings])
-    troubled = [row for row in rows if row.state != "pass"]
-    left_out = f"Left out to fit: {len(rows) - len(troubled):,} gates that passed."
-    yield "\n\n".join([head, *_table(report, troubled), *_reasons(report), left_out, *warnings])
-    yield "\n\n".join([head, *_reasons(report), f"Left out to fit: the table of {len(rows):,} gates.", *warnings])
+def _first(bodies: Iterable[str], room: int) -> str:
+    return next((body for body in bodies if _size(body) <= room), "")
+
+
+def _with(found: list[Section], pictures: list[Section]) -> list[Section]:
+    """Pictures stand before the lines that only say what was compared with what."""
+    before = [section for section in found if section.name not in _LAST]
+    return [*before, *pictures, *(section for section in found if section.name in _LAST)]
 
 
 def _fit(core: str, found: Sequence[Section], room: int) -> str:
@@ -80,7 +105,8 @@ def _fit(core: str, found: Sequence[Section], room: int) -> str:
             return whole
         left_out += [section.name for section in kept if section.name == name]
         kept = [section for section in kept if section.name != name]
-    return "\n\n".join([core, *map(str, kept), *_missing(left_out)])
+    whole = "\n\n".join([core, *_missing(left_out)])
+    return whole if _size(whole) <= room else core
 
 
 def _missing(names: Sequence[str]) -> list[str]:
@@ -91,76 +117,31 @@ def _size(part: str) -> int:
     return len(part.encode())
 
 
-def _head(report: GateReport) -> str:
-    run = report.candidate.run_url
+def _head(reports: Sequence[GateReport], expected: int) -> str:
+    first = reports[0]
+    if len(reports) == 1 and expected <= 1:
+        title, because = words.title(first), words.because(first)
+    else:
+        title, because = cells.title(reports, expected), cells.because(reports, expected)
+    run = _run(first)
     facts = [
-        f"**{text(report.project)}: {words.title(report)}** — {text(words.because(report))}",
-        *([f"[run]({run})"] if _RUN_URL.fullmatch(run) else []),
-        f"{_commit(report.candidate.sha)}{_against(report)}",
-        *(["local policy"] if report.policy.origin == "local" else []),
+        f"**{text(first.project)}: {title}** — {text(because)}",
+        *([run] if run else []),
+        f"{gated.commit(first.candidate.sha)}{_against(*reports)}",
+        *(["local policy"] if any(report.policy.origin == "local" for report in reports) else []),
     ]
     return " · ".join(facts)
 
 
-def _against(report: GateReport) -> str:
-    return f" against {_name(report)}" if report.baseline else ", no baseline"
+def _run(report: GateReport) -> str:
+    url = report.candidate.run_url
+    known = _GITHUB_URL if report.self_reported else _RUN_URL
+    return f"[run]({url})" if known.fullmatch(url) else ""
 
 
-def _name(report: GateReport) -> str:
-    """The baseline: branch and commit."""
-    if report.baseline is None:
-        return ""
-    branch = f"{code(report.baseline.branch)} " if report.baseline.branch else ""
-    return f"{branch}{_commit(report.baseline.sha)}"
-
-
-def _commit(sha: str) -> str:
-    return code(words.short(sha)) if sha else "(no commit)"
-
-
-def _table(report: GateReport, rows: Sequence[Row]) -> list[str]:
-    if not rows:
-        return []
-    if report.baseline is None:
-        return [table(["metric", "this run", "gate", " "], (_row(row, compared=False) for row in rows))]
-    return [
-        table(["metric", _name(report), "this run", "change", "gate", " "], (_row(row, compared=True) for row in rows))
-    ]
-
-
-def _row(row: Row, *, compared: bool) -> list[str]:
-    limits = ", ".join(_rule(row, words.rule(result), result.verdict) for result in row.results)
-    label = _LABELS[row.state]
-    if row.change is None:
-        return [code(row.metric), *(["–"] if compared else []), "–", *([""] if compared else []), limits, label]
-    shown = words.cells(row.change, relative=words.is_relative(row.results), compared=compared)
-    numbers = [shown.baseline, shown.candidate, shown.change] if compared else [shown.candidate]
-    return [code(row.metric), *numbers, limits, label]
-
-
-def _rule(row: Row, limit: str, verdict: str) -> str:
-    """Of several rules, the one that decided stands out."""
-    return f"**{text(limit)}**" if len(row.results) > 1 and verdict != "pass" else text(limit)
-
-
-def _reasons(report: GateReport) -> list[str]:
-    """Why, for whatever did not pass; without a baseline the headline has said it."""
-    told = [result for result in report.results if result.verdict in {"fail", "inconclusive"}]
-    lines = [
-        f"{_sign(result.verdict, warn=result.warn_only)} {reason(result.metric, result.reason)}" for result in told
-    ]
-    more = [f"and {len(lines) - _MOST_REASONS:,} more"] if len(lines) > _MOST_REASONS else []
-    return [*lines[:_MOST_REASONS], *more]
-
-
-def _sign(verdict: str, *, warn: bool) -> str:
-    return "⚠️" if warn else _LABELS[verdict].partition(" ")[0]
-
-
-def _warnings(report: GateReport) -> list[str]:
-    edits = words.edits(report)
-    notes = [
-        *([f"⚠️ {text(edits)}"] if edits else []),
-        *(f"Note: {text(note)}" for note in report.notes[:_MOST_REASONS]),
-    ]
-    return ["\n\n".join(notes)] if notes else []
+def _against(*reports: GateReport) -> str:
+    names = {gated.name_of_baseline(report) for report in reports}
+    if len(names) > 1:
+        return ", each against its own baseline"
+    [name] = names
+    return f" against {name}" if name else ", no baseline"

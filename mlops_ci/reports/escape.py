@@ -15,12 +15,18 @@ from itertools import groupby
 
 _LONGEST = 120
 _LONGEST_SENTENCE = 1_000
+_SHORT = 36
 _WORD = re.compile(r"[(\"']?[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*[)\"']?[.,:;!?]?[)\"']?")
 _NUMBER = re.compile(r"[(]?[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?%?[)]?[.,:;]?[)]?")
 _SIGN = re.compile(r"[·–—→≤≥…×]|%[.,;:]?")
 _WRAPPED = re.compile(r"(\(?)(.*?)([).,;:]*)")
 _SPAN = re.compile(r"`([^`]+)`")
 _NEVER = "�"
+# Letters and marks that leave no trace, though Unicode does not count them among the control characters.
+_TRACELESS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]"
+)
+_READ = 20  # of a longer text, this many times what is shown
 
 
 def visible(value: object, longest: int = _LONGEST) -> str:
@@ -30,14 +36,25 @@ def visible(value: object, longest: int = _LONGEST) -> str:
     Control characters (also those of terminals), direction marks, zero-width and unassigned characters become
     U+FFFD, white space one space; what is longer than *longest* characters ends in an ellipsis.
     """
-    text = " ".join(str(value).split())
-    text = "".join(_NEVER if unicodedata.category(character)[0] == "C" else character for character in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    whole = str(value).strip()
+    cut = len(whole) > longest * _READ
+    text = " ".join((whole[: longest * _READ] if cut else whole).split())
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_NEVER if unicodedata.category(character)[0] == "C" else character for character in text)
+        text = _TRACELESS.sub(_NEVER, text)
+    return text[: longest - 1] + "…" if cut or len(text) > longest else text
 
 
 def sentence(value: object) -> str:
     """*value* as `visible`, with room for a sentence."""
     return visible(value, _LONGEST_SENTENCE)
+
+
+def short(value: object, longest: int = _SHORT) -> str:
+    """*value* as a code span for a narrow table: a long one keeps its beginning and its end."""
+    whole = visible(value)
+    head = longest * 2 // 3
+    return code(whole if len(whole) <= longest else f"{whole[:head]}…{whole[head + 1 - longest :]}")
 
 
 def code(value: object) -> str:

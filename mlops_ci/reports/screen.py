@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_ci.entities import GateReport
 from mlops_ci.numerals import count
 from mlops_ci.reports import words
+from mlops_ci.reports.charts import sparkline
 from mlops_ci.reports.escape import sentence, visible
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _LABELS = {
     "pass": ("✓ pass", "green"),
     "fail": ("✗ FAIL", "bold red"),
+    "waived": ("~ waived", "yellow"),
     "warning": ("! warning", "yellow"),
     "inconclusive": ("? undecided", "yellow"),
     "not evaluated": ("… no baseline", "cyan"),
@@ -33,19 +35,31 @@ def terminal(report: GateReport, console: Console) -> None:
 
 def _parts(report: GateReport, *, narrow: bool) -> Iterator[RenderableType]:
     yield _headline(report)
+    if report.self_reported:
+        yield f"! {words.SELF_REPORTED}"
     rows = words.rows(report)
     if rows:
-        compared = report.baseline is not None
-        yield _grid([*_header(report, narrow=narrow), "gate", ""], [_row(row, compared=compared) for row in rows])
+        compared, trend = report.baseline is not None, words.has_trend(report) and not narrow
+        header = [*_header(report, narrow=narrow), *(["trend"] if trend else []), "gate", ""]
+        yield _grid(header, [_row(row, compared=compared, trend=trend) for row in rows])
     for result in report.results:
         if result.verdict in {"fail", "inconclusive"}:
-            state = "warning" if result.warn_only else result.verdict
-            yield f"{_LABELS[state][0][0]} {sentence(result.reason)}"
+            waiver = words.waiver(result)
+            said = f"{sentence(result.reason)}{f'; {waiver}' if waiver else ''}"
+            yield f"{_LABELS[words.shown_as(result)][0][0]} {said}"
     yield from _changes(report)
-    if edits := words.edits(report):
-        yield f"! {sentence(edits)}"
+    yield from _edits(report)
     yield from (f"note: {sentence(note)}" for note in report.notes[:_MOST])
     yield from _sources(report)
+
+
+def _edits(report: GateReport) -> Iterator[str]:
+    if edits := words.edits(report):
+        yield f"! {sentence(edits)}"
+    told = [(visible(one.name), _value(one.baseline), _value(one.candidate)) for one in report.policy.edits]
+    yield from _list(
+        "what this change would make of the policy", [f"{name}: {before} → {after}" for name, before, after in told]
+    )
 
 
 def _headline(report: GateReport) -> RenderableType:
@@ -68,7 +82,7 @@ def _header(report: GateReport, *, narrow: bool) -> list[str]:
     ]
 
 
-def _row(row: words.Row, *, compared: bool) -> list[tuple[str, str]]:
+def _row(row: words.Row, *, compared: bool, trend: bool) -> list[tuple[str, str]]:
     shown = words.cells(row.change, relative=words.is_relative(row.results), compared=compared) if row.change else None
     cells = shown or words.Cells("–", "–", "")
     worse = row.change is not None and row.change.trend == "worse"
@@ -77,7 +91,8 @@ def _row(row: words.Row, *, compared: bool) -> list[tuple[str, str]]:
     styled = [(number, "") for number in numbers]
     if compared and worse:
         styled[-1] = (cells.change, "yellow")
-    return [(visible(row.metric), ""), *styled, (limits, ""), _LABELS[row.state]]
+    points = [(sparkline(words.trail(row.change)), "")] if trend else []
+    return [(visible(row.metric), ""), *styled, *points, (limits, ""), _LABELS[row.state]]
 
 
 def _changes(report: GateReport) -> Iterator[RenderableType]:

@@ -3,48 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from mlops_ci.entities import GateReport, MetricChange, Scalar, ValueChange
 from mlops_ci.numerals import count, write
-from mlops_ci.reports import words
-from mlops_ci.reports.escape import code, text
+from mlops_ci.reports import plots, words
+from mlops_ci.reports.escape import code, short, text
+from mlops_ci.reports.folds import Section, table
 
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_LABELS = 30
+_LONGEST_VALUE = 60
+_LONGEST_LABEL = 20
 
 
-class Section(NamedTuple):
-    """A folded part. *name* is what a sentence calls it where there is no room for it."""
-
-    name: str
-    summary: str
-    body: str
-
-    def __str__(self) -> str:
-        return f"<details>\n<summary>{self.summary}</summary>\n\n{self.body}\n\n</details>"
-
-
-def sections(report: GateReport) -> list[Section]:
-    """The folded parts that have something to say, in the order of the comment."""
+def sections(report: GateReport, *, charts: bool = True) -> list[Section]:
+    """The folded parts that have something to say, in the order of the comment; Mermaid only with *charts*."""
     found = [
+        *_edits(report),
         *_reasons(report),
         *_metrics(report),
         *_params(report),
         *_data(report),
         *_confusion(report.confusion),
+        *plots.history(report, charts=charts),
+        *plots.curves(report, charts=charts),
         _comparison(report),
         *_reproduction(report),
     ]
     return [section for section in found if section.body]
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every cell must be escaped already."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell or ' ' for cell in line)} |" for line in lines)
+def _edits(report: GateReport) -> Iterator[Section]:
+    if report.policy.edits:
+        rows = ([short(one.name), _setting(one.baseline), _setting(one.candidate)] for one in report.policy.edits)
+        yield Section(
+            "the edits of the policy",
+            "What this change would make of the policy",
+            table(["setting", "now", "then"], rows),
+        )
+
+
+def _setting(value: Scalar) -> str:
+    return "–" if value is None else short(value, _LONGEST_VALUE)
 
 
 def _reasons(report: GateReport) -> Iterator[Section]:
@@ -79,16 +82,16 @@ def _metrics(report: GateReport) -> Iterator[Section]:
 def _metric(change: MetricChange, *, compared: bool) -> list[str]:
     shown = words.cells(change, compared=compared)
     return (
-        [code(change.metric), shown.baseline, shown.candidate, shown.change]
+        [short(change.metric), shown.baseline, shown.candidate, shown.change]
         if compared
-        else [code(change.metric), shown.candidate]
+        else [short(change.metric), shown.candidate]
     )
 
 
 def _params(report: GateReport) -> Iterator[Section]:
     if report.baseline is None or not (report.params or report.unchanged_params):
         return
-    rows = ([code(change.name), _param(change.baseline), _param(change.candidate)] for change in report.params)
+    rows = ([short(change.name), _param(change.baseline), _param(change.candidate)] for change in report.params)
     body = (
         table(["parameter", "baseline", "this run"], rows)
         if report.params
@@ -101,7 +104,7 @@ def _params(report: GateReport) -> Iterator[Section]:
 
 def _data(report: GateReport) -> Iterator[Section]:
     if report.data:
-        rows = [[code(change.name), *_fact(change)] for change in report.data]
+        rows = [[short(change.name), *_fact(change)] for change in report.data]
         changed = dict.fromkeys(change.name.rpartition(".")[0] for change in report.data)
         yield Section(
             "the data",
@@ -113,15 +116,18 @@ def _data(report: GateReport) -> Iterator[Section]:
 def _fact(change: ValueChange) -> list[str]:
     before, after = change.baseline, change.candidate
     if change.name.endswith(".columns") and isinstance(before, str) and isinstance(after, str):
-        old, new = before.split(", "), after.split(", ")
+        old, new = dict.fromkeys(before.split(", ")), dict.fromkeys(after.split(", "))
         gone, come = [one for one in old if one not in new], [one for one in new if one not in old]
         if gone or come:
-            return [", ".join(code(f"- {one}") for one in gone[:20]), ", ".join(code(f"+ {one}") for one in come[:20])]
+            return [
+                ", ".join(short(f"- {one}") for one in gone[:20]),
+                ", ".join(short(f"+ {one}") for one in come[:20]),
+            ]
     return [_scalar(before), _scalar(after)]
 
 
 def _param(value: Scalar) -> str:
-    return "–" if value is None else code(value)
+    return "–" if value is None else short(value, _LONGEST_VALUE)
 
 
 def _scalar(value: Scalar) -> str:
@@ -140,10 +146,13 @@ def _confusion(matrix: dict[str, Any] | None) -> Iterator[Section]:
     if [len(row) if isinstance(row, list) else -1 for row in counts] != [len(labels)] * len(labels):
         return
     rows = [
-        [f"**actual** {code(label)}", *(_count(value, right=row == column) for column, value in enumerate(line))]
+        [
+            f"**actual** {short(label, _LONGEST_LABEL)}",
+            *(_count(value, right=row == column) for column, value in enumerate(line)),
+        ]
         for row, (label, line) in enumerate(zip(labels, counts, strict=True))
     ]
-    body = table([" ", *(f"predicted {code(label)}" for label in labels)], rows)
+    body = table([" ", *(f"predicted {short(label, _LONGEST_LABEL)}" for label in labels)], rows)
     yield Section("the confusion matrix", "Confusion matrix", body)
 
 

@@ -3,7 +3,7 @@ A verdict as JSON, for programs. The shape is stable: keys are added, never rena
 
     schema       "1.0"
     summary      the verdict in one sentence
-    counts       gated metrics by state: pass, fail, warning, inconclusive, not evaluated
+    counts       gated metrics by state: pass, fail, waived, warning, inconclusive, not evaluated
     ...          the fields of `entities.GateReport`, all of them
 
 A number that is none is the text "nan", "inf" or "-inf".

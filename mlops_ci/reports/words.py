@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -10,11 +11,15 @@ from mlops_ci.entities import GateReport, GateResult, MetricChange
 from mlops_ci.numerals import count, places, write
 from mlops_ci.reports.escape import sentence, visible
 
-State = Literal["pass", "fail", "warning", "inconclusive", "not evaluated"]
+State = Literal["pass", "fail", "waived", "warning", "inconclusive", "not evaluated"]
 
 _RULES = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "max_increase": "increase ≤ {}"}
+_TREND = 3  # points
+SEVERITY: tuple[State, ...] = ("fail", "inconclusive", "waived", "warning", "not evaluated", "pass")
 _NONE = {"max_drop": "no drop", "max_increase": "no increase"}
 _TITLES = {"pass": "ready to merge", "fail": "not ready to merge", "inconclusive": "undecided"}
+_HIGHER_IS_BETTER, _LOWER_IS_BETTER = {"min", "max_drop"}, {"max", "max_increase"}
+SELF_REPORTED = "Reported by the fork's own job and not verified; it will be trained again after the merge."
 _TRENDS = {"better": "▲ better", "worse": "▼ worse", "same": "", "unknown": ""}
 
 
@@ -52,12 +57,42 @@ def others(report: GateReport) -> tuple[list[MetricChange], list[MetricChange]]:
 
 
 def state_of(results: Sequence[GateResult]) -> State:
-    """The worst of *results*; one that only warns is a warning, if it is not a pass."""
-    blocking = {result.verdict for result in results if not result.warn_only}
+    """The worst of *results*; what is waived, or only warns, is no failure and no pass."""
+    blocking = {result.verdict for result in results if not result.warn_only and not is_waived(result)}
     for state in ("fail", "inconclusive", "not evaluated"):
         if state in blocking:
             return state
+    if any(map(is_waived, results)):
+        return "waived"
     return "pass" if all(result.verdict == "pass" for result in results) else "warning"
+
+
+def is_waived(result: GateResult) -> bool:
+    """Whether it failed, and a waiver answers for that."""
+    return result.verdict == "fail" and result.waiver is not None
+
+
+def shown_as(result: GateResult) -> State:
+    """One result as `state_of` sees it, for whoever shows it alone."""
+    return state_of([result])
+
+
+def ceiling(result: GateResult) -> str:
+    """How far the metric of *result* may go while it is waived: "down to 0.93"."""
+    limit = numerals.plain(result.waiver.ceiling) if result.waiver else ""
+    if result.rule in _HIGHER_IS_BETTER:
+        return f"down to {limit}"
+    return f"up to {limit}" if result.rule in _LOWER_IS_BETTER else f"to {limit}"
+
+
+def waiver(result: GateResult) -> str:
+    """Who answers for a waived result, why, and until when; "" if it is not waived."""
+    given = result.waiver
+    if given is None or not is_waived(result):
+        return ""
+    issue = f" ({visible(given.issue)})" if given.issue else ""
+    until = f"waived {ceiling(result)} until {visible(given.expires)} by {visible(given.owner)}"
+    return f"{until}: {sentence(given.reason)}{issue}"
 
 
 def title(report: GateReport) -> str:
@@ -78,18 +113,30 @@ def because(report: GateReport) -> str:
         return "the target branch has no mlops.yaml, so no gates rule; those of this change are shown"
     if not states:
         return "no gates are configured"
-    whole, warnings = count(len(states), "gate"), states.count("warning")
+    whole, waived = count(len(states), "gate"), states.count("waived")
+    beside = [*([f"{waived:,} waived"] if waived else []), *_warned(states)]
     if report.verdict == "fail":
         said = f"{states.count('fail')} of {whole} failed"
     elif report.verdict == "inconclusive":
         said = f"{states.count('inconclusive')} of {whole} could not be judged"
     elif report.verdict == "not evaluated":
         return _unjudged(states, whole, waiting=report.baseline is None)
-    elif warnings:
-        said = f"{states.count('pass')} of {whole} passed"
     else:
-        said = "the gate passed" if len(states) == 1 else f"all {whole} passed"
-    return f"{said}, {count(warnings, 'warning')}" if warnings else said
+        said, beside = _passed(states, whole), _warned(states)
+    return ", ".join([said, *beside])
+
+
+def _warned(states: Sequence[State]) -> list[str]:
+    warnings = states.count("warning")
+    return [count(warnings, "warning")] if warnings else []
+
+
+def _passed(states: Sequence[State], whole: str) -> str:
+    held, waived = states.count("pass"), states.count("waived")
+    if len(states) == 1 and not states.count("warning"):
+        return "the gate is waived" if waived else "the gate passed"
+    many = f"all {whole}" if held + waived == len(states) else f"{held + waived} of {whole}"
+    return f"{many} passed or are waived ({waived:,} waived)" if waived else f"{many} passed"
 
 
 def _unjudged(states: Sequence[State], whole: str, *, waiting: bool) -> str:
@@ -102,7 +149,7 @@ def _unjudged(states: Sequence[State], whole: str, *, waiting: bool) -> str:
 
 def summary_line(report: GateReport) -> str:
     """The verdict in one sentence, with the first reason: "churn: not ready to merge — accuracy fell by …"."""
-    reasons = [result.reason for result in report.results if result.verdict == report.verdict and not result.warn_only]
+    reasons = [result.reason for result in report.results if shown_as(result) == report.verdict]
     decisive = report.verdict in {"fail", "inconclusive"} and reasons
     why = (
         sentence(reasons[0]) + (f", and {len(reasons) - 1} more" if len(reasons) > 1 else "")
@@ -177,6 +224,24 @@ def edits(report: GateReport) -> str:
         return ""
     changed = ", ".join(report.policy.changed_here)
     return f"This change edits the policy ({changed}); it was judged without the edit, which counts once it is merged."
+
+
+def trail(change: MetricChange | None) -> list[float]:
+    """The values of a metric, oldest first, this run's last: NaN where it was not logged."""
+    if change is None:
+        return []
+    before = change.trail or ([] if change.baseline is None else [change.baseline])
+    return [*before, math.nan if change.candidate is None else change.candidate]
+
+
+def has_trend(report: GateReport) -> bool:
+    """Whether some gated metric has been seen often enough to tell how it goes."""
+    return any(is_trend(trail(row.change)) for row in rows(report))
+
+
+def is_trend(values: Sequence[float]) -> bool:
+    """Whether *values* are enough to tell how a metric goes."""
+    return sum(map(math.isfinite, values)) >= _TREND
 
 
 def age(report: GateReport) -> str:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from mlops_ci import records
-from mlops_ci.entities import GateReport, GateResult, MetricChange, Policy, RunPointer, ValueChange
+from mlops_ci.entities import (
+    CiRun,
+    Curve,
+    GateReport,
+    GateResult,
+    MetricChange,
+    Policy,
+    RunPointer,
+    ValueChange,
+    Waiver,
+)
 
 SHA, BASE = "3f2a91c" + "0" * 33, "b81c77e" + "0" * 33
 RUN_URL = "https://github.com/acme/churn/actions/runs/4711"
@@ -125,6 +136,58 @@ INCONCLUSIVE = changed(
 )
 UNRULED = changed(verdict="not evaluated", policy=Policy(origin="none", sha=BASE))
 NO_GATES = changed(verdict="not evaluated", results=[])
+WAIVER = Waiver(
+    metric="accuracy",
+    ceiling=0.93,
+    owner="octo-lead",
+    reason="the new labels are harder; the fix is on its way",
+    expires="2026-12-31",
+    issue="https://github.com/acme/churn/issues/42",
+)
+WAIVED = changed(
+    verdict="pass",
+    results=[LEAST, records.replace(DROP, waiver=WAIVER, line=7), LOSS],
+    notes=["The waiver of accuracy ends in 9 days, on 2026-12-31."],
+)
+EDITED = changed(
+    verdict="pass",
+    results=[LEAST, LOSS],
+    policy=Policy(
+        origin="base",
+        sha=BASE,
+        changed_here=["gates", "waivers"],
+        edits=[
+            ValueChange(name="gates[0].min", baseline=0.9, candidate=0.5),
+            ValueChange(name="waivers[0]", baseline=None, candidate="accuracy down to 0.5, by octocat"),
+        ],
+    ),
+)
+TRAILS = {
+    "accuracy": [0.912, 0.921, 0.934, 0.93, 0.949, 0.956],
+    "log_loss": [0.31, 0.28, 0.24, 0.212],
+    "latency_ms": [14.0],
+}
+PLOTTED = changed(
+    metrics=[records.replace(one, trail=TRAILS.get(one.metric, [])) for one in METRICS],
+    curves=[
+        Curve(metric="train/loss", steps=[0, 10, 20, 30, 40], values=[2.31, 1.2, 0.61, 0.42, 0.4]),
+        Curve(metric="val/loss", steps=[0, 10, 20, 40], values=[2.4, 1.4, 0.9, 0.95]),
+    ],
+)
+SELF_REPORTED = changed(PASSED, self_reported=True)
+
+
+def cell(report: GateReport, run_id: str = "4711", attempt: int = 1, **matrix: Any) -> GateReport:
+    """*report* as the job of a *matrix* has made it."""
+    run = CiRun(provider="github", run_id=run_id, attempt=attempt, job="train", cell=json.dumps(matrix))
+    return changed(report, ci=run)
+
+
+CELLS = [
+    cell(PASSED, python="3.11", os="ubuntu-latest"),
+    cell(FAILED, python="3.12", os="ubuntu-latest"),
+    cell(WAIVED, python="3.13", os="ubuntu-latest"),
+]
 MANY = 5_000
 HUGE = changed(
     results=[
@@ -144,5 +207,9 @@ CASES = {
     "inconclusive": INCONCLUSIVE,
     "no policy": UNRULED,
     "no gates": NO_GATES,
+    "waived": WAIVED,
+    "edited": EDITED,
+    "plotted": PLOTTED,
+    "self-reported": SELF_REPORTED,
     "huge": HUGE,
 }

@@ -98,6 +98,17 @@ def test_nothing_that_cannot_be_seen_comes_through(value):
     assert visible(shown) == shown
 
 
+@pytest.mark.parametrize("character", "\u200b\u2060\u3164\uffa0\u115f\u034f\u2800\ufe00\U000e0100\u180e\u00ad\ufeff")
+def test_what_leaves_no_trace_is_shown_to_be_there(character):
+    assert visible(f"accu{character}racy") == "accu\ufffdracy"
+
+
+def test_of_a_very_long_value_only_the_beginning_is_read():
+    assert visible(" " * 5_000 + "a b " * 1_000_000) == ("a b " * 30)[:119] + "…"
+    assert visible("a" + " " * 5_000 + "b") == "a…"
+    assert visible("a" + " " * 500 + "b") == "a b"
+
+
 @pytest.mark.parametrize(
     ("value", "markdown"),
     [

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from rich.console import Console
 
 from mlops_ci import records, reports
-from mlops_ci.entities import GateReport, GateResult, MetricChange, Policy, RunPointer, ValueChange
+from mlops_ci.entities import GateReport, MetricChange, RunPointer
 
-from .cases import BASE, CASES, FAILED, HUGE, INCONCLUSIVE, LEAST, MANY, NO_BASELINE, PASSED, SHA, changed
-
-PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
-EVIL = (
-    "@team ![x](http://e.example/p.png) <img src=x> | `</details>` <!-- mlops-ci v=1 key=a/b -->\n\n# \u202eno \x1b[31m"
+from .cases import (
+    BASE,
+    CASES,
+    CELLS,
+    DROP,
+    EDITED,
+    FAILED,
+    INCONCLUSIVE,
+    LEAST,
+    NO_BASELINE,
+    PLOTTED,
+    SELF_REPORTED,
+    SHA,
+    WAIVED,
+    WAIVER,
+    changed,
 )
+from .rendered import links_of, printed, tables_of
+
 SHOWN = [name for name in CASES if name != "huge"]
-
-
-def printed(report: GateReport, **console: object) -> str:
-    target = io.StringIO()
-    reports.terminal(report, Console(file=target, highlight=False, **{"width": 140, **console}))
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
-
-
-def html_of(markdown: str) -> list[str]:
-    """Every piece of raw HTML in *markdown*."""
-    tokens = [token for block in PARSER.parse(markdown) for token in [block, *(block.children or [])]]
-    return [token.content.strip() for token in tokens if token.type in {"html_block", "html_inline"}]
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -47,12 +43,14 @@ def test_terminal(name, snapshot):
     assert printed(CASES[name]) == snapshot
 
 
-def test_json(snapshot):
-    assert reports.json(FAILED) == snapshot
+@pytest.mark.parametrize("name", ["fail", "waived", "edited"])
+def test_json(name, snapshot):
+    assert reports.json(CASES[name]) == snapshot
 
 
-def test_html(snapshot):
-    assert reports.html(FAILED).partition("<main>")[2] == snapshot
+@pytest.mark.parametrize("name", ["fail", "waived", "plotted"])
+def test_html(name, snapshot):
+    assert reports.html(CASES[name]).partition("<main>")[2] == snapshot
 
 
 @pytest.mark.parametrize(
@@ -74,6 +72,7 @@ def test_html(snapshot):
             "inconclusive",
             "churn: undecided — log_loss was not logged by the baseline, so its change is not known",
         ),
+        ("waived", "churn: ready to merge — all 2 gates passed or are waived (1 waived)"),
         ("no gates", "churn: not judged — no gates are configured"),
     ],
 )
@@ -103,75 +102,6 @@ def test_a_change_of_the_policy_is_not_folded_away():
     assert "This change edits the policy (gates, `on_inconclusive`)" in before_folds
 
 
-def test_the_last_line_is_a_marker_with_key_and_commit():
-    assert reports.markdown(PASSED).splitlines()[-1] == reports.marker(PASSED)
-    assert reports.marker(PASSED) == f"<!-- mlops-ci v=1 key=churn/churn sha={SHA} run=20260102-0304-c4fe -->"
-
-
-@given(st.text(max_size=40))
-@example("a--b---> c")
-def test_a_marker_is_one_comment_whatever_the_experiment_is_called(name):
-    marker = reports.marker(changed(experiment=name))
-    assert marker.count("--") == 2
-    assert re.fullmatch(r"<!-- [^<>\n]+ -->", marker)
-
-
-def test_two_experiments_never_share_a_marker():
-    one, other = changed(project="a", experiment="b/c"), changed(project="a/b", experiment="c")
-    assert reports.marker(one) != reports.marker(other)
-
-
-def hostile(evil: str) -> GateReport:
-    """A report in which everything that a stranger can write is *evil*."""
-    pointer = RunPointer(run_id=evil, sha=evil, branch=evil, run_url=f"https://github.com/a/b/actions/runs/1){evil}")
-    result = GateResult(metric=evil, rule=evil, verdict="fail", reason=f"{evil} fell", limit=evil)
-    value = ValueChange(name=evil, baseline=evil, candidate=evil)
-    return GateReport(
-        project=evil,
-        experiment=evil,
-        verdict="fail",
-        candidate=pointer,
-        baseline=pointer,
-        policy=Policy(origin="base", sha=evil, changed_here=[evil]),
-        results=[result, records.replace(result, metric="m", rule="max_drop", verdict="pass", reason=evil)],
-        metrics=[
-            MetricChange(metric=evil, baseline=1.0, candidate=2.0, change=1.0),
-            MetricChange(metric=f"other {evil}", baseline=1.0, candidate=1.0, change=0.0, trend="same"),
-        ],
-        params=[value],
-        data=[value, records.replace(value, name=f"{evil}.columns")],
-        confusion={"labels": [evil, "b"], "matrix": [[evil, 1], [2, 3]]},
-        notes=[evil],
-    )
-
-
-HOSTILE = st.one_of(st.just(EVIL), st.text(max_size=40), st.text(alphabet="`*_[]()<>!@#|~\\&:/.-\n a1", max_size=40))
-
-
-@settings(max_examples=60, deadline=None)
-@given(HOSTILE)
-def test_text_of_strangers_has_no_effect_in_a_comment(evil):
-    markdown = reports.markdown(hostile(evil))
-    tokens = [token for block in PARSER.parse(markdown) for token in [block, *(block.children or [])]]
-    assert not [
-        token for token in tokens if token.type in {"image", "link_open", "heading_open", "blockquote_open", "hr"}
-    ]
-    found = html_of(markdown)
-    folds = sum(piece.startswith("<details>") for piece in found)
-    assert found.count("</details>") == folds
-    assert [piece for piece in found if piece.startswith("<!--")] == [reports.marker(hostile(evil))]
-    assert len(found) == 2 * folds + 1
-
-
-@settings(max_examples=60, deadline=None)
-@given(HOSTILE)
-def test_text_of_strangers_has_no_effect_in_a_page_or_on_a_terminal(evil):
-    body = reports.html(hostile(evil)).partition("<main>")[2]
-    assert not re.search(r"<(img|script|a|iframe|h1)\b", body)
-    assert "\x1b" not in printed(hostile(evil))
-    assert "\n" not in reports.summary_line(hostile(evil))
-
-
 def test_only_the_page_of_a_ci_run_becomes_a_link():
     for url in (
         "javascript:alert(1)",
@@ -182,40 +112,13 @@ def test_only_the_page_of_a_ci_run_becomes_a_link():
         assert "](" not in reports.markdown(changed(candidate=RunPointer(run_id="r", sha=SHA, run_url=url)))
 
 
-def test_a_huge_comment_loses_whole_sections_and_says_which():
-    markdown = reports.markdown(HUGE)
-    assert len(markdown.encode()) <= 60_000
-    assert "Left out to fit: 5,000 gates that passed." in markdown
-    assert "Left out to fit: the parameters, the other metrics" in markdown
-    assert markdown.splitlines()[-1] == reports.marker(HUGE)
-    assert markdown.count("<details>") == markdown.count("</details>") > 0
-
-
-@pytest.mark.parametrize("budget_bytes", [1_000, 2_000, 5_000, 20_000])
-def test_any_budget_is_kept(budget_bytes):
-    for report in (HUGE, FAILED):
-        assert len(reports.markdown(report, budget_bytes=budget_bytes).encode()) <= budget_bytes
-
-
-def test_thousands_of_failures_are_counted_and_not_listed():
-    results = [
-        records.replace(LEAST, metric=f"m{number}", verdict="fail", reason=f"m{number} is bad")
-        for number in range(MANY)
-    ]
-    markdown = reports.markdown(changed(results=results))
-    assert len(markdown.encode()) <= 60_000
-    assert "Left out to fit: the table of 5,000 gates." in markdown
-    assert "and 4,990 more" in markdown
-
-
 def test_json_has_every_field_and_no_number_that_json_lacks():
     odd = [MetricChange(metric="m", baseline=float("nan"), candidate=float("inf"))]
     shape = json.loads(reports.json(changed(metrics=odd)), parse_constant=pytest.fail)
-    assert shape["metrics"] == [
-        {"metric": "m", "baseline": "nan", "candidate": "inf", "change": None, "relative": None, "trend": "unknown"}
-    ]
+    unknown = {"change": None, "relative": None, "trend": "unknown", "trail": []}
+    assert shape["metrics"] == [{"metric": "m", "baseline": "nan", "candidate": "inf", **unknown}]
     assert {field.name for field in msgspec.structs.fields(GateReport)} < shape.keys()
-    assert shape["counts"] == {"pass": 1, "fail": 1, "warning": 1, "inconclusive": 0, "not evaluated": 0}
+    assert shape["counts"] == {"pass": 1, "fail": 1, "waived": 0, "warning": 1, "inconclusive": 0, "not evaluated": 0}
 
 
 def test_a_page_is_whole_and_loads_nothing():
@@ -241,3 +144,103 @@ def test_a_terminal_gets_colours_and_a_log_none():
 def test_how_to_reproduce_names_the_commits():
     assert f"git checkout {SHA}\n" in reports.markdown(FAILED)
     assert f"mlops-ci gate --base {BASE}\n" in reports.markdown(FAILED)
+
+
+def test_a_waived_failure_is_no_failure_and_says_who_answers_for_it():
+    head, _, rest = reports.markdown(WAIVED).partition("\n")
+    assert head.startswith("**churn: ready to merge** — all 2 gates passed or are waived (1 waived)")
+    assert "| 🟡 waived |" in rest
+    assert "waived down to 0.93 until 2026-12-31 by `octo-lead`: the new labels are harder" in rest
+    assert "https://github.com/acme/churn/issues/42" in links_of(rest)
+    shape = json.loads(reports.json(WAIVED))
+    assert (shape["counts"]["waived"], shape["counts"]["fail"]) == (1, 0)
+    for shown in (printed(WAIVED), reports.html(WAIVED)):
+        assert "waived down to 0.93" in shown
+
+
+def test_another_failure_beside_a_waiver_still_decides():
+    failed = changed(WAIVED, verdict="fail", results=[*WAIVED.results, records.replace(DROP, metric="f1")])
+    assert "1 of 3 gates failed, 1 waived" in reports.markdown(failed).splitlines()[0]
+    lines = [line for line in reports.markdown(failed).splitlines() if line.startswith(("❌", "🟡"))]
+    assert [line[0] for line in lines] == ["❌", "🟡"]
+    assert reports.summary_line(changed(failed, results=failed.results[::-1])).endswith("at most 0.0100 is allowed")
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([records.replace(DROP, waiver=WAIVER)], "the gate is waived"),
+        ([LEAST], "the gate passed"),
+        (
+            [records.replace(DROP, waiver=WAIVER), records.replace(DROP, metric="f1", warn_only=True)],
+            "1 of 2 gates passed or are waived (1 waived), 1 warning",
+        ),
+        ([records.replace(LEAST, waiver=WAIVER)], "the gate passed"),
+    ],
+)
+def test_what_is_waived_is_counted_beside_what_passed(results, said):
+    assert f"ready to merge** — {said} ·" in reports.markdown(changed(WAIVED, results=results))
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [("min", "down to 0.93"), ("max_drop", "down to 0.93"), ("max", "up to 0.93"), ("max_increase", "up to 0.93")],
+)
+def test_a_ceiling_is_the_worst_value_on_the_side_of_its_rule(rule, words):
+    waived = changed(WAIVED, results=[records.replace(DROP, rule=rule, waiver=WAIVER)])
+    assert f"waived {words} until" in reports.markdown(waived)
+
+
+@pytest.mark.parametrize(
+    "issue",
+    [
+        "",
+        "#42",
+        "javascript:alert(1)",
+        "http://github.com/acme/churn/issues/42",
+        "https://github.com.evil.example/acme/churn/issues/42",
+        "https://evil.example/acme/churn/issues/42",
+        "https://github.com/acme/churn/issues/42)![x](http://h/x",
+        "https://github.com/acme/churn/issues/42?x=1",
+        "https://github.com/../../issues/42/x",
+    ],
+)
+def test_only_the_address_of_an_issue_becomes_a_link(issue):
+    waived = records.replace(DROP, waiver=records.replace(WAIVER, issue=issue))
+    assert len(links_of(reports.markdown(changed(WAIVED, results=[waived])))) == 1
+
+
+def test_what_a_change_makes_of_the_policy_is_shown_beside_the_sentence():
+    markdown = reports.markdown(EDITED)
+    assert "This change edits the policy (gates, waivers)" in markdown.partition("<details>")[0]
+    assert "| `gates[0].min` | `0.9` | `0.5` |" in markdown
+    assert "gates[0].min: 0.9 → 0.5" in printed(EDITED)
+
+
+def test_what_a_stranger_reports_is_said_to_be_so_and_links_only_to_github():
+    sentence = "Reported by the fork's own job and not verified; it will be trained again after the merge."
+    assert reports.markdown(SELF_REPORTED).splitlines()[2] == f"⚠️ {sentence}"
+    assert sentence in printed(SELF_REPORTED)
+    assert sentence not in reports.markdown(FAILED)
+    elsewhere = records.replace(FAILED.candidate, run_url="https://ghe.example/acme/churn/actions/runs/1")
+    assert links_of(reports.markdown(changed(FAILED, candidate=elsewhere)))
+    assert not links_of(reports.markdown(changed(SELF_REPORTED, candidate=elsewhere)))
+    assert links_of(reports.markdown(SELF_REPORTED))
+
+
+def test_the_headline_alone_is_one_line_and_a_marker():
+    assert len(reports.markdown(FAILED, headline_only=True).split()) < 40
+    assert reports.markdown(FAILED, headline_only=True).endswith(f"\n\n{reports.marker(FAILED)}\n")
+
+
+@pytest.mark.parametrize("report", [*(case for name, case in CASES.items() if name != "huge"), CELLS])
+def test_a_table_is_narrow_enough_for_a_phone(report):
+    assert all(set(rows) <= {2, 3, 4, 5, 6} for rows in tables_of(reports.markdown(report)))
+
+
+def test_a_long_name_is_cut_in_a_table_and_whole_where_there_is_room():
+    name = "validation/region=north/precision_at_recall_90"
+    results = [records.replace(DROP, metric=name, reason=f"{name} fell")]
+    markdown = reports.markdown(changed(results=results, metrics=[records.replace(PLOTTED.metrics[0], metric=name)]))
+    assert "| `validation/region=north/…t_recall_90` |" in markdown
+    assert f"❌ `{name}` fell" in markdown
