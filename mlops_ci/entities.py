@@ -97,7 +97,7 @@ class GitState(_Noun, frozen=True, kw_only=True):
 
 
 class CiRun(_Noun, frozen=True, kw_only=True):
-    """The CI run that a record came from."""
+    """The CI run that a record came from; *cell* is which of the matrix's *cells* jobs, as JSON."""
 
     provider: str
     run_url: str = ""
@@ -105,6 +105,7 @@ class CiRun(_Noun, frozen=True, kw_only=True):
     attempt: int = 1
     job: str = ""
     cell: str = ""
+    cells: int = 1
     event: str = ""
     pull_request: int | None = None
 
@@ -269,8 +270,8 @@ class Policy(_Noun, frozen=True, kw_only=True):
     """
     Which configuration judged: *origin* is "base", "default branch", "commit" or "local".
 
-    *changed_here* names what the change that is judged would make another, and *edits* tells how: `gates[0].min`,
-    before and after.
+    *changed_here* names what the change that is judged would make another, and *edits* tells how:
+    `gates[accuracy].min`, before and after.
     """
 
     origin: Literal["base", "default branch", "commit", "local", "none"]
@@ -354,13 +355,18 @@ class ApprovalRequest(_Noun, frozen=True, kw_only=True):
 
 
 class Approval(_Noun, frozen=True, kw_only=True):
-    """A decision on a request (its record id), signed: *payload* is the exact text that *signature* (SSH) covers."""
+    """
+    A decision on a request (its record id). *payload* is what was decided, as one line of JSON.
+
+    By the method "ssh", *signature* covers it. By "github-comment" it names the comment and there is no signature:
+    the record proves nothing, and GitHub is asked for the comment whenever decisions are counted.
+    """
 
     plan_digest: str
     target: str
     decision: Literal["approve", "reject"]
     approver: str
-    method: Literal["ssh"]
+    method: Literal["ssh", "github-comment"]
     payload: str
     signature: str
     reason: str = ""

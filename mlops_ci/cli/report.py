@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops_ci.cli import show
+
+if TYPE_CHECKING:
+    from mlops_ci.entities import GateReport
 
 
 @click.command()
@@ -34,8 +39,12 @@ def command(ctx: click.Context, form: str | None, output: Path | None) -> None:
     if chosen == "terminal":
         reports.terminal(report, show.console())
         return
-    write = {"markdown": reports.markdown, "html": reports.html, "json": reports.json}[chosen]
-    text = write(report)
+    forms: dict[str, Callable[[GateReport], str]] = {
+        "markdown": reports.markdown,
+        "html": reports.html,
+        "json": reports.json,
+    }
+    text = forms[chosen](report)
     if output is None:
         click.echo(text)
         return

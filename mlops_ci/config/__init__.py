@@ -1,5 +1,5 @@
 """
-`mlops.yaml`, the one file that a user writes: read, checked, and described by a JSON Schema.
+`mlops.yaml`, the file that a user writes, and the waivers beside it: read, checked, described by a JSON Schema.
 
 Everything that is wrong is said at once, each with its line. What the settings do, and which copy of the file
 rules, is the business of `lifecycle`.
@@ -8,7 +8,9 @@ rules, is the business of `lifecycle`.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_ci.config.structs import (
     ApprovalRule,
@@ -23,6 +25,9 @@ from mlops_ci.config.structs import (
 )
 from mlops_ci.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mlops_ci.config.waivers import WaiverRow
+
 __all__ = [
     "ApprovalRule",
     "Config",
@@ -33,12 +38,13 @@ __all__ = [
     "RunConfig",
     "Serving",
     "Target",
+    "gate_lines",
     "load",
     "parse",
+    "parse_waivers",
     "schema",
+    "waivers_schema",
 ]
-
-_MOST = 20
 
 
 def load(path: Path) -> Config:
@@ -70,16 +76,41 @@ def parse(text: bytes | str, source: str) -> Config:
             `source:line: path: what was found; what is allowed`.
     """
     from mlops_ci.config.nodes import compose  # noqa: PLC0415  # YAML costs time that some commands need not pay
-    from mlops_ci.config.reader import Reader  # noqa: PLC0415  # as above
+    from mlops_ci.config.reader import Reader, refuse_problems  # noqa: PLC0415  # as above
 
     root = compose(text, source)
     reader = Reader()
     config: Config = reader.read_as(Config, root)
-    if reader.problems:
-        lines = [f"{source}:{problem.line}: {_said(problem.path, problem.text)}" for problem in sorted(reader.problems)]
-        more = [f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
-        raise ConfigError("\n".join([*lines[:_MOST], *more]), hint="`mlops-ci config schema` prints what is allowed")
+    refuse_problems(reader.problems, source, hint="`mlops-ci config schema` prints what is allowed")
     return config
+
+
+def gate_lines(text: bytes | str, gates: Sequence[Gate]) -> list[int]:
+    """
+    Return the line of *text* on which each of *gates* begins, from 1; [] if these are not the gates of *text*.
+
+    What an alias stands for has the line of its anchor.
+    """
+    from mlops_ci.config.nodes import compose, items_of, line_of, scalar_of  # noqa: PLC0415  # as in `parse`
+
+    try:
+        items = items_of(compose(text, ""), "gates")
+    except ConfigError:
+        return []
+    metrics = [scalar.value if (scalar := scalar_of(item, "metric")) else None for item in items]
+    return [line_of(item) for item in items] if metrics == [gate.metric for gate in gates] else []
+
+
+def parse_waivers(text: bytes | str, source: str) -> list[WaiverRow]:
+    """
+    Read the waivers *text*, as `.mlops/waivers.yaml` holds them; *source* as in `parse`.
+
+    Raises:
+        ConfigError: It is not YAML, or a row is wrong. Every problem has a line.
+    """
+    from mlops_ci.config import waivers  # noqa: PLC0415  # as in `parse`
+
+    return waivers.parse(text, source)
 
 
 def schema() -> dict[str, object]:
@@ -89,8 +120,11 @@ def schema() -> dict[str, object]:
     return json_schema.schema()
 
 
-def _said(path: str, text: str) -> str:
-    return f"{path}: {text}" if path else text
+def waivers_schema() -> dict[str, object]:
+    """Return the JSON Schema of `.mlops/waivers.yaml`."""
+    from mlops_ci.config import waivers  # noqa: PLC0415  # as in `parse`
+
+    return waivers.schema()
 
 
 def _short(path: Path) -> str:

@@ -31,9 +31,9 @@ _LARGEST_BYTES = 1_000_000
 Entries = dict[str, tuple[Node, Node]]
 
 
-def compose(text: bytes | str, source: str) -> Node:
+def compose(text: bytes | str, source: str, *, if_empty: str = "`mlops-ci init` writes one that works") -> Node:
     """
-    Parse *text* into its root node.
+    Parse *text* into its root node; *if_empty* is the hint if there is none.
 
     Raises:
         ConfigError: It is not YAML, not one document, empty, or unreasonably large.
@@ -46,7 +46,7 @@ def compose(text: bytes | str, source: str) -> Node:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}:{_where(error, text)}: {_what(error)}") from error
     if root is None:
-        raise ConfigError(f"{source} is empty", hint="`mlops-ci init` writes one that works")
+        raise ConfigError(f"{source} is empty", hint=if_empty)
     _measure(root, source)
     return root
 
@@ -76,6 +76,18 @@ def entries(node: MappingNode) -> tuple[Entries, list[tuple[Node, int]]]:
         else:
             own[name_of(key)] = (key, value)
     return merged | own, again
+
+
+def items_of(root: Node, key: str) -> list[Node]:
+    """The items of the list that the mapping *root* has under *key*; [] for anything else."""
+    found = entries(root)[0].get(key) if isinstance(root, MappingNode) else None
+    return list(found[1].value) if found and isinstance(found[1], SequenceNode) else []
+
+
+def scalar_of(node: Node, key: str) -> ScalarNode | None:
+    """What the mapping *node* has under *key*, if that is neither a list nor a mapping."""
+    found = entries(node)[0].get(key) if isinstance(node, MappingNode) else None
+    return found[1] if found and isinstance(found[1], ScalarNode) else None
 
 
 def name_of(key: Node) -> str:

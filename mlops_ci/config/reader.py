@@ -6,7 +6,7 @@ The structs' own types say what is allowed (`msgspec.inspect`); what concerns se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
@@ -22,11 +22,14 @@ from mlops_ci.config.options import GENERAL_KEYS, KINDS, options_of
 from mlops_ci.config.shapes import bare, fits, holds
 from mlops_ci.config.structs import Target
 from mlops_ci.config.wording import allowed
+from mlops_ci.errors import ConfigError
 
 Path = tuple[str | int, ...]
 
 _WRONG = object()
 """Stands for a value that has a problem, which is in the list."""
+
+_MOST = 20
 
 
 @cache
@@ -185,6 +188,23 @@ class Reader:
 
 def _general() -> dict[str, inspect.Field]:
     return {key: field for key, field in fields_of(Target).items() if key in GENERAL_KEYS}
+
+
+def refuse_problems(problems: Sequence[Problem], source: str, *, hint: str) -> None:
+    """
+    Say all *problems* of the file *source* at once, a line each.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if not problems:
+        return
+    lines = [
+        f"{source}:{problem.line}: {f'{problem.path}: ' if problem.path else ''}{problem.text}"
+        for problem in sorted(problems)
+    ]
+    more = [f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+    raise ConfigError("\n".join([*lines[:_MOST], *more]), hint=hint)
 
 
 def spell(path: Path) -> str:

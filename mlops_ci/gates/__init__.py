@@ -9,6 +9,7 @@ from __future__ import annotations
 from mlops_ci.gates.directions import direction_of
 from mlops_ci.gates.evaluation import evaluate
 from mlops_ci.gates.gate import Gate
-from mlops_ci.gates.verdict import exit_code
+from mlops_ci.gates.verdict import blocks, exit_code
+from mlops_ci.gates.waivers import Waivers
 
-__all__ = ["Gate", "direction_of", "evaluate", "exit_code"]
+__all__ = ["Gate", "Waivers", "blocks", "direction_of", "evaluate", "exit_code"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from mlops_ci import numerals
+from mlops_ci import numerals, records
 from mlops_ci.entities import Dataset, MetricChange, Run, Scalar, ValueChange
 from mlops_ci.gates.directions import Direction, direction_of
 from mlops_ci.gates.gate import Gate
@@ -16,13 +16,33 @@ from mlops_ci.numerals import exact
 _MEASURED_ON = re.compile(r"(?<![a-z])(test|val|valid|validation|eval|evaluation|holdout|dev)(?![a-z])")
 
 
-def metric_changes(candidate: Run, baseline: Run | None, gates: Sequence[Gate]) -> list[MetricChange]:
-    """One row for each metric: the gated ones first, in the order of the gates, then the others by name."""
+def metric_changes(
+    candidate: Run, baseline: Run | None, gates: Sequence[Gate], *, trail: Sequence[Run] = ()
+) -> list[MetricChange]:
+    """
+    One row for each metric: the gated ones first, in the order of the gates, then the others by name.
+
+    *trail* are the runs before the baseline, oldest first; only the gated metrics tell how they came to be.
+    """
     before = {name: metric.last for name, metric in (baseline.metrics if baseline else {}).items()}
     after = {name: metric.last for name, metric in candidate.metrics.items()}
     said = {gate.metric: gate.better for gate in gates if gate.better}
-    names = dict.fromkeys([*(gate.metric for gate in gates), *sorted(before.keys() | after.keys())])
-    return [_change(name, before.get(name), after.get(name), said.get(name) or direction_of(name)) for name in names]
+    gated = dict.fromkeys(gate.metric for gate in gates)
+    runs = [*trail, baseline] if baseline else []
+    changes = [
+        _change(name, before.get(name), after.get(name), said.get(name) or direction_of(name))
+        for name in dict.fromkeys([*gated, *sorted(before.keys() | after.keys())])
+    ]
+    return [
+        records.replace(change, trail=_trail(change.metric, runs)) if change.metric in gated else change
+        for change in changes
+    ]
+
+
+def _trail(metric: str, runs: Sequence[Run]) -> list[float]:
+    """The values of *metric* in *runs*, those that are numbers; none where the last run, the baseline, has none."""
+    values = [run.metrics[metric].last if metric in run.metrics else math.nan for run in runs]
+    return [value for value in values if math.isfinite(value)] if values and math.isfinite(values[-1]) else []
 
 
 def param_changes(candidate: Run, baseline: Run | None) -> tuple[list[ValueChange], int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_ci.entities import GateReport, GateResult, Policy, Run, RunPointer
+from mlops_ci.entities import Curve, GateReport, GateResult, Policy, Run, RunPointer
 from mlops_ci.gates import compare
 from mlops_ci.gates.gate import Gate
 from mlops_ci.gates.rules import judge
 from mlops_ci.gates.verdict import combine
+from mlops_ci.gates.waivers import Waivers
 
 
 def evaluate(  # noqa: PLR0913  # two runs, each with its pointer, and what surrounds them
@@ -20,6 +21,10 @@ def evaluate(  # noqa: PLR0913  # two runs, each with its pointer, and what surr
     baseline_pointer: RunPointer | None,
     rules: Sequence[Gate],
     policy: Policy,
+    lines: Sequence[int] = (),
+    waivers: Waivers | None = None,
+    trail: Sequence[Run] = (),
+    curves: Sequence[Curve] = (),
     confusion: dict[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> GateReport:
@@ -35,13 +40,19 @@ def evaluate(  # noqa: PLR0913  # two runs, each with its pointer, and what surr
         baseline_pointer: How the report names it.
         rules: The gates of the configuration that rules.
         policy: Which configuration that is.
+        lines: Where in it each of the rules begins; empty if that is not known.
+        waivers: The failures that somebody answers for. Where no configuration rules, nothing is waived.
+        trail: The runs that were baselines before *baseline*, oldest first.
+        curves: How metrics went while training; shown, not judged.
         confusion: `{"labels": [...], "matrix": [[...]]}`, rows actual and columns predicted; shown, not judged.
         notes: Sentences that the report shows, after those that the comparison gives rise to.
     """
     if baseline is not None and baseline.status != "finished":
         notes = [*notes, f"The baseline {baseline.status}, so nothing was compared with it."]
         baseline = baseline_pointer = None
-    results = [*_unfinished(candidate), *(result for gate in rules for result in judge(gate, candidate, baseline))]
+    if policy.origin == "none":
+        waivers = None
+    results = _results(candidate, baseline, rules, lines, waivers)
     params, unchanged = compare.param_changes(candidate, baseline)
     return GateReport(
         project=candidate.project,
@@ -51,13 +62,26 @@ def evaluate(  # noqa: PLR0913  # two runs, each with its pointer, and what surr
         baseline=baseline_pointer,
         policy=policy,
         results=results,
-        metrics=compare.metric_changes(candidate, baseline, rules),
+        metrics=compare.metric_changes(candidate, baseline, rules, trail=trail),
         params=params,
         data=compare.data_changes(candidate, baseline),
         unchanged_params=unchanged,
         confusion=confusion,
-        notes=[*compare.data_notes(candidate, baseline), *notes],
+        curves=list(curves),
+        notes=[*compare.data_notes(candidate, baseline), *(waivers.notes(rules) if waivers else ()), *notes],
+        ci=candidate.ci,
+        self_reported=candidate.self_reported,
     )
+
+
+def _results(
+    candidate: Run, baseline: Run | None, rules: Sequence[Gate], lines: Sequence[int], waivers: Waivers | None
+) -> list[GateResult]:
+    places: Sequence[int | None] = lines if len(lines) == len(rules) else [None] * len(rules)
+    results = _unfinished(candidate)
+    for gate, line in zip(rules, places, strict=True):
+        results += judge(gate, candidate, baseline, line=line)
+    return [waivers.applied_to(result, candidate) for result in results] if waivers else results
 
 
 def _unfinished(candidate: Run) -> list[GateResult]:

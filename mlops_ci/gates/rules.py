@@ -50,8 +50,8 @@ class _Way(NamedTuple):
         return self.wrong if moved > 0 else self.right
 
 
-def judge(gate: Gate, candidate: Run, baseline: Run | None) -> Iterator[GateResult]:
-    """Apply the rules that *gate* sets, in the order min, max, max_drop, max_increase."""
+def judge(gate: Gate, candidate: Run, baseline: Run | None, *, line: int | None = None) -> Iterator[GateResult]:
+    """Apply the rules that *gate*, which stands on *line*, sets, in the order min, max, max_drop, max_increase."""
     values = Values(
         metric=gate.metric,
         candidate=_last(candidate, gate.metric),
@@ -69,6 +69,7 @@ def judge(gate: Gate, candidate: Run, baseline: Run | None) -> Iterator[GateResu
                 verdict=judged.verdict,
                 reason=f"{gate.metric} {judged.reason}",
                 warn_only=gate.on_fail == "warn",
+                line=line,
             )
 
 

@@ -14,17 +14,22 @@ def combine(results: Sequence[GateResult], policy: Policy) -> Verdict:
     """
     Return the worst of what blocks: fail, then inconclusive, then not evaluated, then pass.
 
-    A gate that only warns takes no part, and where nothing at all was judged, nothing passed. Nor is anything
-    judged where no configuration rules.
+    What does not block takes no part: a gate that only warns, a failure that is waived. Where nothing at all was
+    judged, nothing passed. Nor is anything judged where no configuration rules.
     """
     if policy.origin == "none":
         return "not evaluated"
-    blocking = {result.verdict for result in results if not result.warn_only}
+    blocking = {result.verdict for result in results if blocks(result)}
     for verdict in ("fail", "inconclusive", "not evaluated"):
         if verdict in blocking:
             return verdict
     judged = any(result.verdict in {"pass", "fail"} for result in results)
     return "pass" if judged else "not evaluated"
+
+
+def blocks(result: GateResult) -> bool:
+    """Whether *result*, unless it is a pass, keeps a candidate from being merged. Only a failure can be waived."""
+    return not result.warn_only and (result.waiver is None or result.verdict != "fail")
 
 
 def exit_code(report: GateReport, on_inconclusive: Literal["fail", "pass"] = "fail") -> int:

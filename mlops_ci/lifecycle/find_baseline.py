@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mlops_ci import changes, records
 from mlops_ci.changes import ExperimentState, RunState
@@ -25,6 +26,7 @@ from mlops_ci.records import Record
 
 _HISTORY = 500
 _BITES = (8, 32, 128, 332)
+_LONGEST_TRAIL = 12  # with the baseline
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class RecordedRun:
             run_url=ci.run_url if ci else "",
         )
         return records.replace(pointer, **where)
+
+
+class Baseline(NamedTuple):
+    """What a candidate is compared with, how a report names it, and the *trail* of runs before it, oldest first."""
+
+    found: RecordedRun
+    pointer: RunPointer
+    trail: list[Run]
 
 
 def runs_of(
@@ -83,11 +93,11 @@ def was_deleted(found: RecordedRun, what: str) -> NotFound:
     )
 
 
-def nearest(
-    checkout: Checkout, ledger: Ledger, start: str, project: str, experiment: str
-) -> tuple[RecordedRun, RunPointer] | None:
+def nearest(checkout: Checkout, ledger: Ledger, start: str, project: str, experiment: str) -> Baseline | None:
     """
     Return the baseline of a candidate whose history is joined at *start*, or None if there is none.
+
+    Its trail are the baselines before it among the commits that had to be looked up anyway.
 
     Raises:
         ServiceError: The ledger did not answer.
@@ -96,19 +106,35 @@ def nearest(
     search = _Search(ledger, project, experiment)
     for first, bite in _bites(history):
         runs = [each for each in search.runs_of(bite) if each.stands_for_its_commit and each.deleted is None]
-        for distance, commit in enumerate(bite, start=first):
-            by_commit = [found for found in runs if commit.sha == found.run.git.trained_sha]
-            by_tree = [found for found in runs if commit.tree == found.run.git.tree]
-            if by_commit or by_tree:
-                found = (by_commit or by_tree)[-1]
-                pointer = found.pointer(
-                    sha=commit.sha,
-                    distance=distance,
-                    age_s=age_s(found.record),
-                    found_by="commit" if by_commit else "tree",
-                )
-                return found, pointer
+        standing = list(_standing(bite, first, runs))
+        if standing:
+            (found, pointer), *earlier = standing
+            return Baseline(found, pointer, _trail(found, [run for run, _ in earlier]))
     return None
+
+
+def _standing(
+    commits: Sequence[Commit], first: int, runs: Sequence[RecordedRun]
+) -> Iterator[tuple[RecordedRun, RunPointer]]:
+    """For each of *commits* that has one, the newest of *runs* that trained it, else its tree."""
+    for distance, commit in enumerate(commits, start=first):
+        by_commit = [found for found in runs if commit.sha == found.run.git.trained_sha]
+        by_tree = [found for found in runs if commit.tree == found.run.git.tree]
+        if by_commit or by_tree:
+            found = (by_commit or by_tree)[-1]
+            pointer = found.pointer(
+                sha=commit.sha,
+                distance=distance,
+                age_s=age_s(found.record),
+                found_by="commit" if by_commit else "tree",
+            )
+            yield found, pointer
+
+
+def _trail(baseline: RecordedRun, earlier: Sequence[RecordedRun]) -> list[Run]:
+    """The runs of *earlier*, which is nearest first, as a trail that leads to *baseline*: each once, not too many."""
+    runs = {found.run.run_id: found.run for found in earlier if found.run.run_id != baseline.run.run_id}
+    return list(runs.values())[: _LONGEST_TRAIL - 1][::-1]
 
 
 @dataclass

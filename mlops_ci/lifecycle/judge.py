@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from datetime import date
 
 from mlops_ci import gates, records
-from mlops_ci.config import Config
-from mlops_ci.entities import GateReport, Policy, RunPointer
-from mlops_ci.errors import MlopsCIError, NotFound
+from mlops_ci.entities import GateReport
+from mlops_ci.errors import NotFound
 from mlops_ci.git import Checkout
-from mlops_ci.lifecycle import find_baseline, policy
-from mlops_ci.lifecycle.find_baseline import RecordedRun
+from mlops_ci.lifecycle import find_baseline, pictures, policy
+from mlops_ci.lifecycle.find_baseline import Baseline, RecordedRun
+from mlops_ci.lifecycle.policy import Ruling
 from mlops_ci.lifecycle.project import Project
 
-_CONFUSION = "confusion_matrix.json"
+_BY_COMMIT = frozenset({"push", "schedule", "dispatch"})
+"""The events on which the commit that is judged rules itself."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict that has been recorded; *sent* is False while the ledger's remote has not seen it."""
+    """
+    A verdict; *sent* is False while the ledger's remote has not seen its record.
+
+    *record_id* is "" where it was not to be recorded.
+    """
 
     report: GateReport
     record_id: str
@@ -30,7 +32,14 @@ class Judgement:
     sent: bool
 
 
-def judge(project: Project, *, base: str = "", candidate: RecordedRun | None = None) -> Judgement:
+def judge(
+    project: Project,
+    *,
+    base: str = "",
+    candidate: RecordedRun | None = None,
+    keep: bool = True,
+    today: date | None = None,
+) -> Judgement:
     """
     Judge the newest run of what is checked out, and record the verdict.
 
@@ -39,24 +48,29 @@ def judge(project: Project, *, base: str = "", candidate: RecordedRun | None = N
         base: The revision to be merged into: its gates rule. "" on a laptop: the work tree's gates rule,
             the baseline is searched from the default branch, and the report says "local policy".
         candidate: The run to judge, where it is known which.
+        keep: Whether the verdict is recorded; a job that trains must not write.
+        today: The day, in UTC, by which waivers expire; the present one unless given.
 
     Raises:
+        ConfigError: The configuration or the waivers that rule are wrong.
         NotFound: What is checked out has no finished run.
         ServiceError: The ledger did not answer.
     """
     base = (project.event.base_sha if project.event else "") or base
     base_sha = project.checkout.commit(base).sha if base else ""
-    ruling, source = _ruling(project, base_sha)
+    ruling = _ruling(project, base_sha)
     # The candidate too is looked up where the base says: a branch could bring a store of its own, with better runs.
-    ruled = project.ruled_by(ruling)
+    ruled = project.ruled_by(ruling.config)
     head = project.checkout.commit("HEAD").sha
     where = _Place(head, base_sha or _default_tip(project), (project.event.head_sha if project.event else "") or head)
-    return _judge(ruled, candidate or candidate_of(ruled), source, where)
+    return _judge(ruled, candidate or candidate_of(ruled), ruling, where, today=today, keep=keep)
 
 
-def judge_release(project: Project, candidate: RecordedRun, sha: str, policy_sha: str) -> Judgement:
-    """Judge the run of a commit to be released by *project*'s configuration, that of the default branch."""
-    return _judge(project, candidate, Policy(origin="default branch", sha=policy_sha), _Place(sha, "", sha))
+def judge_release(
+    project: Project, candidate: RecordedRun, sha: str, ruling: Ruling, *, today: date | None = None
+) -> Judgement:
+    """Judge the run of a commit to be released by *ruling*, that of the default branch, and record the verdict."""
+    return _judge(project.ruled_by(ruling.config), candidate, ruling, _Place(sha, "", sha), today=today)
 
 
 def candidate_of(project: Project) -> RecordedRun:
@@ -106,36 +120,51 @@ class _Place:
     head_sha: str
 
 
-def _ruling(project: Project, base_sha: str) -> tuple[Config, Policy]:
+def _ruling(project: Project, base_sha: str) -> Ruling:
     if base_sha:
         return policy.at_base(project.checkout, base_sha, project.config, name=project.config_name)
-    if project.event and project.event.kind == "push":
-        return project.config, Policy(origin="commit", sha=project.checkout.commit("HEAD").sha)
-    return project.config, Policy(origin="local")
+    if project.event and project.event.kind in _BY_COMMIT:
+        return policy.at_commit(project.checkout, project.config, name=project.config_name)
+    return policy.in_work_tree(project.checkout, project.config, name=project.config_name)
 
 
-def _judge(project: Project, candidate: RecordedRun, source: Policy, place: _Place) -> Judgement:
+def _judge(
+    project: Project,
+    candidate: RecordedRun,
+    ruling: Ruling,
+    place: _Place,
+    *,
+    today: date | None = None,
+    keep: bool = True,
+) -> Judgement:
     # From what is checked out, and not from what was trained: an adopted run's commit may be gone.
     history = find_baseline.history_of(project.checkout, place.sha, place.into)
     start = find_baseline.start_of(history, place.sha, place.into, place.head_sha)
     baseline = _baseline(project, history, start) if start else None
+    rules = project.config.gates
     report = gates.evaluate(
         candidate=candidate.run,
         candidate_pointer=candidate.pointer(sha=place.head_sha),
-        baseline=baseline[0].run if baseline else None,
-        baseline_pointer=baseline[1] if baseline else None,
-        rules=project.config.gates,
-        policy=source,
-        confusion=_confusion(project, candidate),
-        notes=_notes(project, has_baseline=baseline is not None),
+        baseline=baseline.found.run if baseline else None,
+        baseline_pointer=baseline.pointer if baseline else None,
+        rules=rules,
+        policy=ruling.policy,
+        lines=ruling.gate_lines,
+        waivers=gates.Waivers(ruling.waivers, today or records.moment(records.now()).date()),
+        trail=baseline.trail if baseline else (),
+        curves=pictures.curves_of(project.artifacts, candidate.run, rules),
+        confusion=pictures.confusion(project.artifacts, candidate.run),
+        notes=[*ruling.notes, *_notes(history, has_baseline=baseline is not None)],
     )
+    code = gates.exit_code(report, on_inconclusive=project.config.on_inconclusive)
+    if not keep:
+        return Judgement(report, "", code, sent=True)
     record = records.new(report, author=project.author)
     sent = project.ledger.append([record])
-    code = gates.exit_code(report, on_inconclusive=project.config.on_inconclusive)
     return Judgement(report, record.id, code, sent)
 
 
-def _baseline(project: Project, history: Checkout, start: str) -> tuple[RecordedRun, RunPointer] | None:
+def _baseline(project: Project, history: Checkout, start: str) -> Baseline | None:
     config = project.config
     return find_baseline.nearest(history, project.ledger, start, config.project, project.experiment)
 
@@ -145,26 +174,13 @@ def _default_tip(project: Project) -> str:
     return f"origin/{name}" if name else ""
 
 
-def _notes(project: Project, *, has_baseline: bool) -> list[str]:
-    if has_baseline or not project.checkout.is_shallow():
+def _notes(history: Checkout, *, has_baseline: bool) -> list[str]:
+    """What is to be said if *history* could not be asked of the remote."""
+    if has_baseline or not history.is_shallow() or history.root == history.common:
         return []
     return [
         "This clone is shallow: a baseline further back cannot be seen without `fetch-depth: 0` in the checkout step."
     ]
-
-
-def _confusion(project: Project, candidate: RecordedRun) -> dict[str, Any] | None:
-    """The candidate's confusion matrix, if it logged one; a picture that cannot be had is no reason to fail."""
-    reference = next((file for file in candidate.run.artifacts if Path(file.path).name == _CONFUSION), None)
-    if reference is None:
-        return None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = project.artifacts.get([reference.digest], Path(folder))[reference.digest]
-            found = json.loads(path.read_bytes())
-    except (MlopsCIError, OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def newest_report(project: Project) -> GateReport:

@@ -1,38 +1,58 @@
 """
-Which configuration rules.
+Which configuration and which waivers rule.
 
-A pull request is judged by the configuration of the branch that it wants to enter, and a release by the
-tip of the default branch: nobody can weaken the rules in the change that they are to judge.
+A pull request is judged by the rules of the branch that it wants to enter, and a release by those of the tip of the
+default branch: nobody can weaken the rules in the change that they are to judge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlops_ci import config as configuration
 from mlops_ci import git
 from mlops_ci.config import Config
-from mlops_ci.entities import Policy
-from mlops_ci.errors import ServiceError, UsageError
+from mlops_ci.entities import Policy, Waiver
+from mlops_ci.errors import ConfigError, ServiceError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
+from mlops_ci.lifecycle import policy_edits
 from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES
 
-_RULING = (
-    "project",
-    "model",
-    "store",
-    "artifacts",
-    "gates",
-    "on_inconclusive",
-    "registry",
-    "serving",
-    "targets",
-)
+if TYPE_CHECKING:
+    from mlops_ci.config.waivers import WaiverRow
+
+WAIVERS = ".mlops/waivers.yaml"
 _TIP = "refs/mlops/policy/tip"
+_BESIDE = {WAIVERS: "waivers", ALLOWED_SIGNERS: "approvers", TEMPLATES.as_posix(): "templates"}
+"""What rules beside the configuration, and what a report calls it."""
+
+_MOST_EDITS = 50
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """
+    The configuration that rules, and what rules beside it.
+
+    Attributes:
+        config: The configuration.
+        policy: Where it comes from, and what the change that is judged would make of it.
+        waivers: Those for its project.
+        gate_lines: Where in the configuration each gate begins, from 1; empty if that is not known.
+        notes: What a report must say of it, in sentences.
+    """
+
+    config: Config
+    policy: Policy
+    waivers: Sequence[Waiver] = ()
+    gate_lines: Sequence[int] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,13 @@ class DefaultBranch:
     config: Config
     allowed_signers: bytes
     repository: Checkout | SideRepository
+
+    def ruling(self) -> Ruling:
+        """What rules here with its waivers; those that are wrong waive nothing, and a note says so."""
+        rows, notes = _lenient(self.repository, self.sha, f"{self.name} ({self.sha[:7]})")
+        policy = Policy(origin="default branch", sha=self.sha, config_name=self.config_name)
+        text = _read(self.repository, f"{self.sha}:{self.config_name}") or b""
+        return _ruling(self.config, policy, rows, text, notes)
 
     def templates(self, into: Path) -> Path | None:
         """Write the templates that this branch overrides below *into* and return it; None if there are none."""
@@ -59,14 +86,15 @@ class DefaultBranch:
         return into if into.is_dir() else None
 
 
-def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONFIG_NAME) -> tuple[Config, Policy]:
+def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONFIG_NAME) -> Ruling:
     """
-    Return the configuration *name* at *base_sha*, and what *head* would change of it.
+    Return what rules at *base_sha* with the configuration *name* there, and what *head* and HEAD would make of it.
 
-    Without that file there, *head*'s gates are shown and nothing is judged: the origin is "none".
+    Without that file there, *head*'s gates are shown and nothing is judged: the origin is "none". Waivers that are
+    wrong there waive nothing, and a note says so: a change that mends them must not be stopped by them.
 
     Raises:
-        ConfigError: The base's configuration is wrong.
+        ConfigError: The base's configuration is wrong, or waivers that HEAD brings are.
         UsageError: This clone does not have the base's commit.
     """
     try:
@@ -77,10 +105,52 @@ def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONF
             hint="check out with `fetch-depth: 0`",
         ) from error
     text = checkout.read_file(base_sha, name)
+    before, after = _beside(checkout, base_sha), _beside(checkout, "HEAD")
+    own = _rows(checkout, "HEAD", WAIVERS) if before.get(WAIVERS) != after.get(WAIVERS) else None
     if text is None:
-        return head, Policy(origin="none", sha=base_sha)
+        return Ruling(head, Policy(origin="none", sha=base_sha, config_name=name))
     base = configuration.parse(text, f"{name} at {base_sha[:7]}")
-    return base, Policy(origin="base", sha=base_sha, changed_here=_changed(base, head))
+    rows, notes = _lenient(checkout, base_sha, base_sha[:7]) if WAIVERS in before else ([], [])
+    edits = policy_edits.edits(base, head)
+    if own is not None:
+        edits += policy_edits.changes(_waiver_values(rows), _waiver_values(own))
+    if len(edits) > _MOST_EDITS:
+        notes.append(f"This change would edit {len(edits)} values of the policy; the first {_MOST_EDITS} are shown.")
+    changed = [called for path, called in _BESIDE.items() if before.get(path) != after.get(path)]
+    policy = Policy(
+        origin="base",
+        sha=base_sha,
+        changed_here=[*policy_edits.sections(base, head), *changed],
+        edits=edits[:_MOST_EDITS],
+        config_name=name,
+    )
+    return _ruling(base, policy, rows, text, notes)
+
+
+def at_commit(checkout: Checkout, config: Config, *, name: str = CONFIG_NAME) -> Ruling:
+    """
+    Return what rules at HEAD, whose configuration is *config*.
+
+    Raises:
+        ConfigError: Its waivers are wrong.
+    """
+    sha = checkout.commit("HEAD").sha
+    text = checkout.read_file(sha, name) or b""
+    rows = _rows(checkout, sha, f"{WAIVERS} at {sha[:7]}")
+    return _ruling(config, Policy(origin="commit", sha=sha, config_name=name), rows, text)
+
+
+def in_work_tree(checkout: Checkout, config: Config, *, name: str = CONFIG_NAME) -> Ruling:
+    """
+    Return what rules on a laptop: the files as they are now, of which *config* was read before.
+
+    Raises:
+        ConfigError: The waivers are wrong, or cannot be read.
+    """
+    text = _file(checkout.root / WAIVERS)
+    rows = configuration.parse_waivers(text, WAIVERS) if text is not None else []
+    policy = Policy(origin="local", config_name=name)
+    return _ruling(config, policy, rows, _file(checkout.root / name) or b"")
 
 
 def at_default_branch(checkout: Checkout, config_name: str = CONFIG_NAME) -> DefaultBranch:
@@ -140,7 +210,7 @@ def _tip(checkout: Checkout) -> tuple[str, str, Checkout | SideRepository]:
 
 def _ask_remote(checkout: Checkout) -> tuple[str, str]:
     try:
-        lines = git.text(["ls-remote", "--symref", "--", checkout.remote, "HEAD"], cwd=checkout.root).splitlines()
+        lines = checkout.run(["ls-remote", "--symref", "--", checkout.remote, "HEAD"]).decode().splitlines()
     except git.GitError as error:
         raise ServiceError(
             f"the git remote did not answer: {error}", hint="check the network, then try again"
@@ -159,6 +229,48 @@ def _read(repository: Checkout | SideRepository, name: str) -> bytes | None:
         return None
 
 
-def _changed(base: Config, head: Config) -> list[str]:
-    before, after = msgspec.to_builtins(base), msgspec.to_builtins(head)
-    return [key for key in _RULING if before.get(key) != after.get(key)]
+def _beside(repository: Checkout | SideRepository, revision: str) -> dict[str, str]:
+    """What lies beside the configuration at *revision*: the mode and name of each object, by path."""
+    listed = repository.run(["ls-tree", "-z", revision, "--", *_BESIDE]).decode("utf-8", "surrogateescape")
+    entries = [entry.partition("\t") for entry in listed.split("\0")[:-1]]
+    return {path: about for about, _, path in entries}
+
+
+def _rows(repository: Checkout | SideRepository, revision: str, source: str) -> list[WaiverRow]:
+    """The waivers at *revision*, which messages call *source*; none without the file."""
+    text = _read(repository, f"{revision}:{WAIVERS}")
+    return configuration.parse_waivers(text, source) if text is not None else []
+
+
+def _lenient(repository: Checkout | SideRepository, revision: str, where: str) -> tuple[list[WaiverRow], list[str]]:
+    """The waivers at *revision*; if they are wrong none, and a note."""
+    try:
+        return _rows(repository, revision, f"{WAIVERS} at {where}"), []
+    except ConfigError as error:
+        return [], [f"Nothing is waived, since a file is wrong: {str(error).splitlines()[0]}."]
+
+
+def _ruling(
+    config: Config, policy: Policy, rows: Sequence[WaiverRow], text: bytes, notes: Sequence[str] = ()
+) -> Ruling:
+    """What rules by *config*, which *text* says, and those of *rows* that are for its project."""
+    waivers = [row.waiver for row in rows if row.project in {"", config.project}]
+    return Ruling(config, policy, waivers, configuration.gate_lines(text, config.gates), notes)
+
+
+def _waiver_values(rows: Sequence[WaiverRow]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for row in rows:
+        name = f"{row.project}: {row.metric}" if row.project else row.metric
+        fields = {key: value for key, value in msgspec.to_builtins(row.waiver).items() if key != "metric"}
+        values |= policy_edits.named("waivers", name, fields)
+    return values
+
+
+def _file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from error

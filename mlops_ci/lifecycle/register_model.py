@@ -11,13 +11,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_ci import git, records
+from mlops_ci import gates, git, records
 from mlops_ci.config import Config
 from mlops_ci.entities import Model, ModelVersion
 from mlops_ci.errors import Conflict, NotFound, Refused, UsageError
 from mlops_ci.lifecycle import find_baseline, policy
 from mlops_ci.lifecycle.find_baseline import RecordedRun
 from mlops_ci.lifecycle.judge import judge_release
+from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record
 
@@ -82,7 +83,7 @@ def register(project: Project, tag: str) -> Registered:
         run_id=found.run.run_id,
         run_record=found.record.id,
         artifact=_model_of(project, found),
-        verdict_record=_passed(project, found, commit, ruling.sha) if held is None else "",
+        verdict_record=_passed(project, found, commit, ruling) if held is None else "",
         policy_sha=ruling.sha,
         people=git.unique([*commit.people, *_tagger(project, tag)]),
     )
@@ -153,11 +154,12 @@ def _model_of(project: Project, found: RecordedRun) -> Model:
     return found.run.model
 
 
-def _passed(project: Project, found: RecordedRun, commit: git.Commit, policy_sha: str) -> str:
+def _passed(project: Project, found: RecordedRun, commit: git.Commit, branch: DefaultBranch) -> str:
     """The id of the verdict of the default branch's gates, which is given now; a refusal if it is not good enough."""
-    judgement = judge_release(project, found, commit.sha, policy_sha)
+    judgement = judge_release(project, found, commit.sha, branch.ruling())
     if judgement.exit_code:
-        reasons = [result.reason for result in judgement.report.results if result.verdict in {"fail", "inconclusive"}]
+        results = [result for result in judgement.report.results if gates.blocks(result)]
+        reasons = [result.reason for result in results if result.verdict in {"fail", "inconclusive"}]
         raise Refused(
             f"run {found.run.run_id} does not pass the gates of the default branch: {'; '.join(reasons[:3])}",
             hint="register a commit whose run passes",

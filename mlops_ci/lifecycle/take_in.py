@@ -7,7 +7,7 @@ The folder is removed only when the ledger has the record, so this can be interr
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,12 +17,15 @@ from mlops_ci.capture import environment, events, files, models, secrets
 from mlops_ci.capture.environment import Probe
 from mlops_ci.capture.events import Events
 from mlops_ci.data import fingerprint
-from mlops_ci.entities import ArtifactRef, Dataset, Metric, Model, Run, Status
+from mlops_ci.entities import ArtifactRef, Dataset, Metric, Model, Run, Scalar, Status
 from mlops_ci.errors import InputError
 from mlops_ci.lifecycle import run_folder
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.run_folder import Context
 from mlops_ci.records import Record
+
+_LONGEST_VALUE = 4_000
+_MOST_NAMES = 20_000
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,14 +113,14 @@ def _run(
         improvised=context.improvised,
         params=secrets.redact(found.params),
         metrics=found.metrics,
-        tags={name: str(value) for name, value in secrets.redact(logged.tags).items()},
+        tags={name: str(value) for name, value in secrets.redact(_bounded(logged.tags)).items()},
         stages=logged.stages,
         data=found.data,
         artifacts=found.artifacts,
         model=found.model,
         environment=recorded_environment,
         history=_history(folder, logged, found),
-        warnings=[secrets.redact_text(sentence) for sentence in warnings],
+        warnings=[secrets.redact_text(sentence[:_LONGEST_VALUE]) for sentence in warnings],
     )
 
 
@@ -136,13 +139,58 @@ def _gather(project: Project, folder: Path, logged: Events, *, strict: bool) -> 
 def _gather_files(project: Project, folder: Path, logged: Events, found: _Found) -> None:
     del folder
     root, run = project.checkout.root, project.config.run
-    found.params.update(logged.params)
-    found.metrics.update(logged.metrics)
+    _keep_params(logged.params, found)
+    _keep_metrics(logged.metrics, found)
     if run is None:
         return
-    found.params = {**files.params([root / path for path in run.params]), **logged.params}
-    for name, value in files.metrics([root / path for path in run.metrics]).items():
-        found.metrics.setdefault(name, Metric(last=value, min=value, max=value))
+    _keep_params({**files.params([root / path for path in run.params]), **logged.params}, found)
+    written = files.metrics([root / path for path in run.metrics])
+    _keep_metrics(
+        {name: Metric(last=value, min=value, max=value) for name, value in written.items()} | logged.metrics, found
+    )
+
+
+def _keep_params(params: dict[str, Scalar], found: _Found) -> None:
+    """Keep *params* with their values cut to what a record should hold; a warning names those that were cut."""
+    _refuse_many("params", len(params), found)
+    found.params = _bounded(params)
+    long = [name for name, value in params.items() if isinstance(value, str) and len(value) > _LONGEST_VALUE]
+    sentences = [
+        f"param {name[:100]} has {len(str(params[name])):,} characters; its beginning is recorded" for name in long[:20]
+    ]
+    more = [f"so have {len(long) - 20:,} more params"] if len(long) > 20 else []
+    found.warnings += [sentence for sentence in [*sentences, *more] if sentence not in found.warnings]
+
+
+def _keep_metrics(metrics: dict[str, Metric], found: _Found) -> None:
+    _refuse_many("metrics", len(metrics), found)
+    found.metrics = metrics
+
+
+def _refuse_many(what: str, number: int, found: _Found) -> None:
+    if number > _MOST_NAMES:
+        found.params, found.metrics = {}, {}
+        raise InputError(
+            f"this run has {number:,} {what}, and at most {_MOST_NAMES:,} are recorded",
+            hint=f"log fewer {what}: what belongs to a step, an epoch or a row is no name of its own",
+        )
+
+
+def _bounded(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """*values*, where a long text is its beginning, its length and its digest."""
+    return {
+        name: _beginning(name, value) if isinstance(value, str) and len(value) > _LONGEST_VALUE else value
+        for name, value in values.items()
+    }
+
+
+def _beginning(name: str, text: str) -> str:
+    # Secrets are looked for before the cut, which could go through one, and not in megabytes.
+    shown = str(secrets.redact({name: text[: 2 * _LONGEST_VALUE]})[name])
+    if shown == secrets.REDACTED:
+        return shown
+    digest = digests.of_bytes(text.encode("utf-8", "surrogatepass"))
+    return f"{shown[:_LONGEST_VALUE]}… ({len(text):,} characters, {digest})"
 
 
 def _gather_data(project: Project, folder: Path, logged: Events, found: _Found) -> None:

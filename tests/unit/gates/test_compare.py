@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from mlops_ci.entities import MetricChange, ValueChange
 from mlops_ci.gates import Gate
 
@@ -67,3 +69,29 @@ def test_a_baseline_that_did_not_finish_is_as_good_as_none():
     found = report(run({"a": 1.0}), run({"a": 1.0}, status="failed"), Gate(metric="a", max_drop=0.1))
     assert (found.baseline, found.verdict) == (None, "not evaluated")
     assert "The baseline failed" in found.notes[0]
+
+
+def test_a_gated_metric_has_a_trail_that_ends_with_the_baseline():
+    before = [run({"accuracy": value, "auc": 1.0}) for value in (0.7, 0.8)]
+    found = report(run({"accuracy": 0.95}), run({"accuracy": 0.9}), Gate(metric="accuracy", min=0), trail=before)
+    assert {change.metric: change.trail for change in found.metrics} == {"accuracy": [0.7, 0.8, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("before", "baseline", "trail"),
+    [
+        ([], {"accuracy": 0.9}, [0.9]),
+        ([{}, {"accuracy": math.nan}, {"accuracy": 0.8}], {"accuracy": 0.9}, [0.8, 0.9]),
+        ([{"accuracy": 0.8}], {}, []),
+        ([{"accuracy": 0.8}], {"accuracy": math.inf}, []),
+    ],
+)
+def test_a_trail_has_numbers_alone_and_none_without_the_baselines(before, baseline, trail):
+    gate = Gate(metric="accuracy", min=0)
+    found = report(run({"accuracy": 0.95}), run(baseline), gate, trail=[run(metrics) for metrics in before])
+    assert found.metrics[0].trail == trail
+
+
+def test_only_a_gated_metric_has_a_trail_and_none_without_a_baseline():
+    assert report(run({"a": 1}), run({"a": 1})).metrics[0].trail == []
+    assert report(run({"a": 1}), None, Gate(metric="a", min=0), trail=[run({"a": 1})]).metrics[0].trail == []

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_ci import gates
-from mlops_ci.entities import GateResult, Policy
+from mlops_ci.entities import GateResult, Policy, Waiver
 from mlops_ci.gates import Gate
 from mlops_ci.gates.verdict import combine
 
 from .runs import LOCAL, report, run
 
 VERDICTS = ["pass", "fail", "inconclusive", "not evaluated"]
+WAIVER = Waiver(metric="m", ceiling=0, owner="octo-lead", reason="known", expires="2026-12-31")
 RESULTS = st.lists(
     st.builds(
         GateResult,
@@ -22,6 +23,7 @@ RESULTS = st.lists(
         verdict=st.sampled_from(VERDICTS),
         reason=st.just("m is so"),
         warn_only=st.booleans(),
+        waiver=st.sampled_from([None, WAIVER]),
     )
 )
 
@@ -29,13 +31,14 @@ RESULTS = st.lists(
 @given(RESULTS)
 def test_a_pass_means_that_everything_that_blocks_passed(results):
     if combine(results, LOCAL) == "pass":
-        assert all(result.verdict == "pass" for result in results if not result.warn_only)
+        blocking = [result for result in results if not result.warn_only]
+        assert all(result.verdict == "pass" or (result.verdict == "fail" and result.waiver) for result in blocking)
         assert any(result.verdict in {"pass", "fail"} for result in results)
 
 
 @given(RESULTS)
 def test_a_failure_that_blocks_always_fails(results):
-    failed = any(result.verdict == "fail" and not result.warn_only for result in results)
+    failed = any(result.verdict == "fail" and not result.warn_only and not result.waiver for result in results)
     assert (combine(results, LOCAL) == "fail") == failed
 
 
@@ -51,6 +54,18 @@ def test_one_more_result_never_turns_a_failure_into_something_milder(results):
 @given(RESULTS)
 def test_where_no_configuration_rules_nothing_is_judged(results):
     assert combine(results, Policy(origin="none")) == "not evaluated"
+
+
+def test_where_all_that_failed_is_waived_something_was_judged():
+    waived = GateResult(metric="m", rule="min", verdict="fail", reason="m is so", waiver=WAIVER)
+    assert combine([waived], LOCAL) == "pass"
+    assert combine([], LOCAL) == "not evaluated"
+
+
+def test_each_result_tells_the_line_of_its_gate_and_no_gate_is_lost_where_lines_are():
+    rules = (Gate(metric="a", min=0, max=1), Gate(metric="b", min=0))
+    assert [found.line for found in report(run({"a": 0.5}), None, *rules, lines=[4, 7]).results] == [4, 4, 7]
+    assert [found.line for found in report(run({"a": 0.5}), None, *rules, lines=[4]).results] == [None] * 3
 
 
 def test_no_baseline_is_not_a_pass_and_ends_with_0():
