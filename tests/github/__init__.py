@@ -1,0 +1,1 @@
+"""What stands in for GitHub in the tests."""
