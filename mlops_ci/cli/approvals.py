@@ -13,10 +13,10 @@ from mlops_ci.cli import show
 @show.exits
 def command(ctx: click.Context, json_output: bool) -> None:
     """List the decisions that are asked for."""
-    from mlops_ci.lifecycle.approve import requests
+    from mlops_ci.lifecycle.approve import asked_for
     from mlops_ci.records import timestamp
 
-    found = requests(show.project_of(ctx))
+    found = asked_for(show.project_of(ctx))
     if json_output:
         show.json(
             [
@@ -27,8 +27,11 @@ def command(ctx: click.Context, json_output: bool) -> None:
                     "state": asked.state,
                     "expires": timestamp(asked.expires),
                     "request": asked.request,
+                    "approvals": len(stand.counted) if stand else None,
+                    "rejected": stand.rejected if stand else "",
+                    "discounted": stand.discounted if stand else [],
                 }
-                for asked in found
+                for asked, stand in found
             ]
         )
         return
@@ -40,7 +43,9 @@ def command(ctx: click.Context, json_output: bool) -> None:
             asked.record.author.name,
             show.ago(asked.record.time),
             f"open until {asked.expires:%Y-%m-%dT%H:%MZ}" if asked.state == "open" else asked.state,
+            ("rejected" if stand.rejected else str(len(stand.counted))) if stand else "",
         )
-        for asked in reversed(found)
+        for asked, stand in reversed(found)
     ]
-    show.table(("plan", "target", "version", "asked by", "asked", "state"), rows, empty="nothing is asked for")
+    headings = ("plan", "target", "version", "asked by", "asked", "state", "approvals")
+    show.table(headings, rows, empty="nothing is asked for")

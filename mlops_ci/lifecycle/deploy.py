@@ -17,6 +17,7 @@ from mlops_ci.config import Target as TargetConfig
 from mlops_ci.entities import Deployment, Plan, Smoke
 from mlops_ci.errors import AwaitsApproval, MlopsCIError, Refused, UsageError
 from mlops_ci.lifecycle import approve, four_eyes, policy
+from mlops_ci.lifecycle.comment_witness import witness_of
 from mlops_ci.lifecycle.deployments import current, deployments, serving
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -130,7 +131,8 @@ def _approved(
             )
         return [], ""
     deployer = [project.author.email, project.author.name]
-    stand = approve.standing(project, plan, ruling, history, people=deployer)
+    witness = witness_of(project)
+    stand = approve.standing(project, plan, ruling, history, people=deployer, witness=witness)
     if stand.request is not None and stand.reached(rule.required):
         return [record.id for record in stand.counted], stand.request.id
     previous = serving(history)
@@ -148,7 +150,8 @@ def _approved(
     raise AwaitsApproval(
         f"{plan.model} {plan.version} on {plan.target} needs {rule.required} approval{'s'[: rule.required > 1]}"
         f" and has {'; '.join(why)}",
-        hint=f"it is asked for: `mlops-ci approve {digest} --key …`, then deploy again",
+        hint=f"it is asked for: `mlops-ci approve {digest} --key …`, or on GitHub the comment `/approve {digest}`;"
+        " then deploy again",
     )
 
 

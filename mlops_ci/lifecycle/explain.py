@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,10 @@ from mlops_ci.entities import (
     Run,
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
-from mlops_ci.lifecycle import approve, find_experiments, four_eyes, policy
+from mlops_ci.lifecycle import approval_requests, decisions, find_experiments, four_eyes, policy
+from mlops_ci.lifecycle.approval_requests import Asked
+from mlops_ci.lifecycle.comment_witness import witness_of
+from mlops_ci.lifecycle.decisions import Case, Unconfirmed
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -114,40 +117,52 @@ def _of_approvals(project: Project, deployed: Record, ruling: DefaultBranch) -> 
     if not deployment.approvals:
         yield Fact("approval", "needed", "none")
         return
-    found = {record.id: record for record in project.ledger.find(approve.key_of(deployment.plan_digest))}
+    found = {record.id: record for record in project.ledger.find(approval_requests.key_of(deployment.plan_digest))}
     request = found.get(deployment.request)
     if request is None:
         yield Fact("approval", "request", deployment.request[:12], "wrong", "the ledger has no such record")
         return
     then = policy.as_it_was(project.checkout, ruling, deployment.policy_sha)
     try:
-        asked = approve.read_request(request, approve.rule_of(then, deployment.plan.target))
+        asked = approval_requests.read_request(request, approval_requests.rule_of(then, deployment.plan.target))
     except MlopsCIError as error:
         yield Fact("approval", "request", deployment.request[:12], "wrong", str(error))
         return
     needed = f"{asked.request.required} needed"
     yield Fact("approval", "requested", f"{_who(request)} at {request.time}", "stated", needed)
     history = deployments(project, deployment.plan.target)
-    replaced = next((record for record in history if record.id == asked.request.replaces), None)
-    people = [deployed.author.email, deployed.author.name, *asked.people]
-    people += four_eyes.people_of(project, deployment.plan, replaced)
+    before = [record for record in history if (record.time, record.id) < (deployed.time, deployed.id)]
+    asked = replace(asked, changed=approval_requests.last_change(before))
+    case = _case(project, deployed, asked, then, history)
     for id_ in deployment.approvals:
         if id_ not in found:
             yield Fact("approval", "approved", id_[:12], "wrong", "the ledger has no such record")
-            continue
-        decision = found[id_].read(Approval)
-        try:
-            approve.check(found[id_], asked, then, people, at=records.moment(found[id_].time))
-        except MlopsCIError as error:
-            yield Fact("approval", "approved", decision.approver, "wrong", str(error))
         else:
-            yield Fact(
-                "approval",
-                "approved",
-                decision.approver,
-                "verified",
-                f"SSH signature over the plan, key allowed at {then.sha[:7]}",
-            )
+            yield _approval(found[id_], asked, case)
+
+
+def _case(project: Project, deployed: Record, asked: Asked, then: DefaultBranch, history: list[Record]) -> Case:
+    """By what the approvals of *deployed* were to be judged, *then*."""
+    plan = asked.request.plan
+    replaced = next((record for record in history if record.id == asked.request.replaces), None)
+    people = [deployed.author.email, deployed.author.name, *asked.people]
+    people += four_eyes.people_of(project, plan, replaced)
+    version, before = four_eyes.version_of(project, plan), four_eyes.version_serving(project, replaced)
+    return Case(then, people, version.sha if version else "", before.sha if before else "", witness_of(project))
+
+
+def _approval(record: Record, asked: Asked, case: Case) -> Fact:
+    decision = record.read(Approval)
+    try:
+        decisions.check(record, asked, replace(case, at=records.moment(record.time)))
+    except Unconfirmed as error:
+        return Fact("approval", "approved", decision.approver, "unverified", str(error))
+    except MlopsCIError as error:
+        return Fact("approval", "approved", decision.approver, "wrong", str(error))
+    how = f"SSH signature over the plan, key allowed at {case.ruling.sha[:7]}"
+    if decision.method == "github-comment":
+        how = f"GitHub has their comment, unedited; they may approve by the rule at {case.ruling.sha[:7]}"
+    return Fact("approval", "approved", decision.approver, "verified", how)
 
 
 def _of_version(project: Project, version: ModelVersion, record: Record) -> Iterator[Fact]:

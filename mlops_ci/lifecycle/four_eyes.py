@@ -48,6 +48,17 @@ def people_of(project: Project, plan: Plan, serving: Record | None) -> list[str]
     return git.unique([*version.people, *registrar, *_tagger(project, version.tag), *written])
 
 
+def version_of(project: Project, plan: Plan) -> ModelVersion | None:
+    """The version that *plan* deploys; None if the ledger has no such record. Raises `ServiceError` as the ledger."""
+    found = _version(project, plan)
+    return found[1] if found else None
+
+
+def version_serving(project: Project, serving: Record | None) -> ModelVersion | None:
+    """The version of the deployment *serving*. As `version_of`."""
+    return version_of(project, serving.read(Deployment).plan) if serving else None
+
+
 def _version(project: Project, plan: Plan) -> tuple[Record, ModelVersion] | None:
     for record in project.ledger.find(f"model/{plan.model}/{plan.version}"):
         if record.id == plan.version_record:

@@ -20,7 +20,7 @@ import pytest
 from mlops_ci import records, signatures
 from mlops_ci.entities import Approval, ApprovalRequest, Author, Deployment
 from mlops_ci.errors import AwaitsApproval, Refused
-from mlops_ci.lifecycle.approve import requests
+from mlops_ci.lifecycle.approval_requests import requests
 from mlops_ci.lifecycle.deploy import deploy
 from mlops_ci.lifecycle.four_eyes import identity
 from mlops_ci.lifecycle.project import Project

@@ -1,0 +1,206 @@
+"""
+Answer a comment that orders something: record the decision, or say why it does not count.
+
+The event says which comment it is. All else is asked of GitHub, and the rules are those of the default branch's tip.
+The answer is one reaction and one reply; a second run for the same comment decides nothing anew and renews that reply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_ci import records
+from mlops_ci.ci import Event
+from mlops_ci.entities import Approval
+from mlops_ci.errors import IntegrityError, MlopsCIError, Refused, ServiceError, UsageError
+from mlops_ci.lifecycle import approval_requests, approve, decisions, four_eyes, policy
+from mlops_ci.lifecycle.approval_requests import Asked, moment_of
+from mlops_ci.lifecycle.comment_commands import Command, command_of
+from mlops_ci.lifecycle.comment_replies import Reply, counted, refused, waiver_row
+from mlops_ci.lifecycle.comment_witness import CommentWitness
+from mlops_ci.lifecycle.deployments import deployments
+from mlops_ci.lifecycle.project import Project
+from mlops_ci.records import Record
+
+if TYPE_CHECKING:
+    from mlops_ci.github import GitHub
+    from mlops_ci.github.comments import Comment
+
+_MARKER = re.compile(r"<!-- mlops-ci v=1 answer=([0-9]{1,20}) order=([0-9]{1,20})\.([0-9]{1,6}) -->", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What came of a comment.
+
+    Attributes:
+        nothing: Why there was nothing to do, in a sentence; else "".
+        said: What the reply says, in a sentence.
+        decision: What was decided; None where the comment does not count.
+        reached: Whether the plan has all the approvals that it needs.
+        url: The reply's page, "" if it was not posted.
+        missing: What GitHub did not take of the answer, and how to mend that; the decision stands all the same.
+    """
+
+    nothing: str = ""
+    said: str = ""
+    decision: Approval | None = None
+    reached: bool = False
+    url: str = ""
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    reply: Reply
+    decision: Approval | None = None
+    reached: bool = False
+
+
+def is_addressed(event: Event) -> bool:
+    """Whether *event* is a comment that orders something, by its payload: for all others nobody has to be asked."""
+    return event.kind == "comment" and event.remark is not None and command_of(event.remark.body) is not None
+
+
+def answer(project: Project, event: Event, hub: GitHub | None, notify: Callable[[str], None]) -> Answer:
+    """
+    Do what the comment of *event* orders, and reply to it.
+
+    Args:
+        project: Of this repository; a checkout is not needed.
+        event: A comment.
+        hub: The repository at GitHub.
+        notify: Told in a sentence what came of it.
+
+    Raises:
+        UsageError: There is no token.
+        Refused: The token may not read comments.
+        ServiceError: GitHub or the ledger did not answer; the same may be done again.
+    """
+    if not is_addressed(event) or event.remark is None:
+        return Answer(nothing="the comment orders nothing")
+    if hub is None:
+        raise UsageError("there is no token to ask GitHub with", hint="the action's input `github-token` is one")
+    witness = CommentWitness(lambda: hub)
+    comment = witness.comment(event.remark.id)
+    if comment is None:
+        return Answer(nothing="the comment is not there any more")
+    command = command_of(comment.body)
+    if command is None and comment.created == comment.updated:
+        return Answer(nothing="the comment orders nothing")
+    outcome = _outcome(project, comment, command, witness)
+    notify(outcome.reply.sentence)
+    url, missing = _tell(hub, comment, event, outcome.reply)
+    return Answer("", outcome.reply.sentence, outcome.decision, outcome.reached, url, missing)
+
+
+def _outcome(project: Project, comment: Comment, command: Command | None, witness: CommentWitness) -> _Outcome:
+    """What the comment comes to. A failure of the world is raised: the same job finishes the work when run again."""
+    try:
+        if command is None or comment.created != comment.updated:
+            raise Refused("the comment was edited, and nobody can say what it said before", hint="write a new comment")
+        if command.verb == "waive":
+            return _Outcome(waiver_row(project.config, comment, command.rest))
+        if command.fault:
+            raise UsageError(command.fault)
+        return _decided(project, comment, command, witness)
+    except ServiceError:
+        raise
+    except MlopsCIError as error:
+        return _Outcome(refused(error))
+
+
+def _decided(project: Project, comment: Comment, command: Command, witness: CommentWitness) -> _Outcome:
+    """Record the decision, unless it is, and say where the plan stands."""
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
+    project = project.ruled_by(ruling.config)
+    opened = approval_requests.open_requests(project, command.prefix)
+    asked = _meant(opened, comment)
+    plan, rule = asked.request.plan, approval_requests.rule_of(ruling, asked.request.plan.target)
+    history = deployments(project, plan.target)
+    case = approve.case_of(project, plan, ruling, history, opened, witness=witness)
+    reject = command.rest if command.verb == "reject" else ""
+    voice = decisions.admit_comment(comment, asked, case, witness, reject=bool(reject))
+    decision = Approval(
+        plan_digest=asked.request.plan_digest,
+        target=plan.target,
+        decision="reject" if reject else "approve",
+        approver=voice.name,
+        method="github-comment",
+        payload=decisions.statement(
+            asked,
+            time=comment.created,
+            reject=reject,
+            repository=witness.repository,
+            comment=comment.id,
+            number=comment.number,
+        ),
+        signature="",
+        reason=reject,
+        request=asked.record.id,
+    )
+    _keep(project, decision)
+    stand = approve.standing(project, plan, ruling, history, witness=witness)
+    version = four_eyes.version_of(project, plan)
+    reply = counted(decision, plan, stand, rule, tag=version.tag if version else "", expires=asked.expires)
+    return _Outcome(reply, decision, stand.reached(rule.required))
+
+
+def _meant(opened: list[Asked], comment: Comment) -> Asked:
+    """Of several requests for one plan the first that was open when the comment was made, else the last."""
+    made = moment_of(comment.created)
+    fitting = [asked for asked in opened if made is not None and asked.opens <= made < asked.expires]
+    return fitting[0] if fitting else opened[-1]
+
+
+def _keep(project: Project, decision: Approval) -> None:
+    """Record *decision*; the same one a second time changes nothing."""
+    found = project.ledger.find(approval_requests.key_of(decision.plan_digest))
+    if any(record.kind == "approval" and _reads(record, decision) for record in found):
+        return
+    if not project.ledger.append([records.new(decision, author=project.author)]):
+        raise ServiceError(
+            "the ledger did not take the decision: the git remote did not answer", hint="run the job again"
+        )
+
+
+def _reads(record: Record, decision: Approval) -> bool:
+    try:
+        return record.read(Approval) == decision
+    except IntegrityError:
+        return False
+
+
+def _tell(hub: GitHub, comment: Comment, event: Event, reply: Reply) -> tuple[str, tuple[str, ...]]:
+    """React and reply; the reply's page, and what GitHub did not take."""
+    from mlops_ci.github import comments  # noqa: PLC0415  # as in `reach_github.connect`
+
+    order = (int(event.run.run_id) if event.run.run_id.isdecimal() else 0, event.run.attempt)
+    body = f"{reply.body}\n\n<!-- mlops-ci v=1 answer={comment.id} order={order[0]}.{order[1]} -->\n"
+    url, missing = "", []
+    try:
+        comments.react(hub, comment.id, "+1" if reply.taken else "confused")
+    except MlopsCIError as error:
+        missing.append(_said("the reaction was not added", error))
+    try:
+        posted = comments.post_comment(
+            hub, comment.number, body, order_of=lambda text: _order_in(text, comment.id), order=order
+        )
+        url = posted.url
+    except MlopsCIError as error:
+        missing.append(_said("the reply was not posted", error))
+    return url, tuple(missing)
+
+
+def _order_in(body: str, comment_id: int) -> tuple[int, int] | None:
+    """Which run wrote *body*, if that is a reply to the comment: the marker is the last line of it."""
+    found = _MARKER.fullmatch(body.rstrip(" \t\r\n").rpartition("\n")[2])
+    return (int(found[2]), int(found[3])) if found and int(found[1]) == comment_id else None
+
+
+def _said(what: str, error: MlopsCIError) -> str:
+    return f"{what}: {error}" + (f"\n{error.hint}" if error.hint else "")

@@ -1,0 +1,163 @@
+"""
+Requests for approval: what was asked for, until when, and what became of it.
+
+A request is a record, and so anybody's who may push: of it, only what the rules bear out is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from mlops_ci import records
+from mlops_ci.config import ApprovalRule
+from mlops_ci.entities import ApprovalRequest
+from mlops_ci.errors import IntegrityError, NotFound, Refused
+from mlops_ci.lifecycle.deployments import deployments_among, serving
+from mlops_ci.lifecycle.policy import DefaultBranch
+from mlops_ci.lifecycle.project import Project
+from mlops_ci.records import Record
+
+SHORTEST_PREFIX = 8
+
+State = Literal["open", "expired", "deployed", "overtaken"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    A request, and what became of it.
+
+    Attributes:
+        opens: When it was asked, as it says itself.
+        expires: When it ends by the rules.
+        changed: When what serves the target changed last, if it ever did: the request is about what serves since.
+    """
+
+    record: Record
+    request: ApprovalRequest
+    opens: datetime
+    expires: datetime
+    state: State = "open"
+    changed: datetime | None = None
+
+    @property
+    def people(self) -> list[str]:
+        """Who may not approve it by its own account: it only adds to those whom others name."""
+        author = self.record.author
+        return [author.email, author.name, *self.request.people]
+
+
+def key_of(plan_digest: str) -> str:
+    """The ledger's key of all that concerns a plan."""
+    return f"plan/{plan_digest.removeprefix('sha256:')}"
+
+
+def rule_of(ruling: DefaultBranch, target: str) -> ApprovalRule:
+    """The rule of *ruling* for *target*. Raises `Refused` if it has no such target."""
+    found = ruling.config.targets.get(target)
+    if found is None:
+        raise Refused(f"the default branch has no target {target!r} any more")
+    return found.approval or ApprovalRule()
+
+
+def read_request(record: Record, rule: ApprovalRule) -> Asked:
+    """
+    Return the request in *record*, which ends by *rule* at the latest.
+
+    Raises:
+        IntegrityError: It is none, or shows another plan than its digest names.
+    """
+    request = record.read(ApprovalRequest)
+    if records.digest(request.plan) != request.plan_digest:
+        raise IntegrityError(f"request {record.id[:12]} shows another plan than its digest names")
+    opens, expires = moment_of(record.time), moment_of(request.expires)
+    if opens is None or expires is None:
+        raise IntegrityError(f"request {record.id[:12]} names no moment")
+    try:
+        latest = opens + timedelta(seconds=rule.expires_s)
+    except OverflowError as error:
+        raise IntegrityError(f"request {record.id[:12]} is of the year {opens.year}") from error
+    return Asked(record, request, opens, min(expires, latest))
+
+
+def requests(project: Project) -> list[Asked]:
+    """The requests for the targets that are configured, oldest first. Raises `ServiceError` as the ledger does."""
+    rules = {name: target.approval or ApprovalRule() for name, target in project.config.targets.items()}
+    found = project.ledger.find(*(f"target/{name}" for name in rules)) if rules else []
+    return requests_among(found, rules, deployments_among(found))
+
+
+def requests_among(
+    found: Sequence[Record], rules: Mapping[str, ApprovalRule], history: Sequence[Record]
+) -> list[Asked]:
+    """The requests among *found* for the targets of *rules*, with what became of them in *history*."""
+    live = [record for record in history if record.body["status"] == "live"]
+    used = {record.body.get("request", "") for record in live}
+    pasts = {name: [past for past in history if past.body["plan"]["target"] == name] for name in rules}
+    every = []
+    for record in found:
+        if record.kind != "request":
+            continue
+        try:
+            asked = read_request(record, rules.get(str(record.body.get("plan", {}).get("target")), ApprovalRule()))
+        except (AttributeError, IntegrityError):
+            continue
+        if asked.request.plan.target in rules:
+            past = pasts[asked.request.plan.target]
+            now = serving(past)
+            state = _state(asked, used, now.id if now else "")
+            every.append(replace(asked, state=state, changed=last_change(past)))
+    return every
+
+
+def open_requests(project: Project, prefix: str) -> list[Asked]:
+    """
+    The open requests, one at least, for the one plan whose digest begins with *prefix*.
+
+    Raises:
+        NotFound: No request has that digest, or several plans have.
+        Refused: It is not open any more.
+    """
+    wanted = prefix.removeprefix("sha256:").lower()
+    if len(wanted) < SHORTEST_PREFIX:
+        raise NotFound(f"{prefix!r} is too short", hint=f"give at least {SHORTEST_PREFIX} digits of the plan's digest")
+    matching = [
+        asked for asked in requests(project) if asked.request.plan_digest.removeprefix("sha256:").startswith(wanted)
+    ]
+    plans = {asked.request.plan_digest for asked in matching}
+    if len(plans) != 1:
+        what = "no request" if not plans else f"requests for {len(plans)} plans"
+        raise NotFound(f"{what} for a plan {prefix}", hint="`mlops-ci approvals` lists what is asked for")
+    opened = [asked for asked in matching if asked.state == "open"]
+    if not opened:
+        last = matching[-1]
+        ended = f"expired at {records.timestamp(last.expires)}" if last.state == "expired" else f"is {last.state}"
+        raise Refused(f"the request for plan {wanted[:12]} {ended}", hint="`mlops-ci deploy` asks again")
+    return opened
+
+
+def last_change(history: Sequence[Record]) -> datetime | None:
+    """When what serves changed last in *history*, oldest first; None if it never did."""
+    moments = [moment_of(past.time) for past in history if past.body["status"] != "failed"]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def moment_of(time: str) -> datetime | None:
+    """The moment that *time* names; None if it names none, or none for sure (without a time zone)."""
+    try:
+        found = records.moment(time)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def _state(asked: Asked, used: set[str], serves: str) -> State:
+    """An approval is for one change of what serves: once made, or overtaken by another, it is over."""
+    if asked.record.id in used:
+        return "deployed"
+    if asked.request.replaces != serves:
+        return "overtaken"
+    return "open" if asked.opens <= records.moment(records.now()) < asked.expires else "expired"

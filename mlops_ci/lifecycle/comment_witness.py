@@ -1,0 +1,124 @@
+"""
+GitHub as the witness of decisions that were made by comment: it is asked, and each thing once.
+
+What an answer is worth is decided in `decisions`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mlops_ci.config import ApprovalRule
+from mlops_ci.errors import MlopsCIError, NotFound, ServiceError
+from mlops_ci.lifecycle import four_eyes
+from mlops_ci.lifecycle.decisions import Unconfirmed
+from mlops_ci.lifecycle.project import Project, web_address
+
+if TYPE_CHECKING:
+    from mlops_ci.github import GitHub
+    from mlops_ci.github.comments import Comment
+
+_MOST_COMMENTS = 100
+_GITHUB = {"github.com", "ssh.github.com"}
+_WHOEVER_MAY_WRITE = ["permission:write"]
+
+
+class CommentWitness:
+    """GitHub, connected to when the first question comes."""
+
+    def __init__(self, connect: Callable[[], GitHub]) -> None:
+        self._connect = connect
+        self._comments: dict[int, Comment | None] = {}
+        self._allowed: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._people: dict[tuple[str, str], Sequence[str]] = {}
+
+    @cached_property
+    def _hub(self) -> GitHub:
+        return self._connect()
+
+    @property
+    def repository(self) -> str:
+        """Whose comments it knows."""
+        with _unless_unanswerable():
+            return self._hub.repository
+
+    def comment(self, comment_id: int) -> Comment | None:
+        """As `Witness.comment`; anybody who may push can record a lot of them, so not more than a hundred are read."""
+        from mlops_ci.github import comments  # noqa: PLC0415  # as in `_open`
+
+        if comment_id not in self._comments:
+            if len(self._comments) >= _MOST_COMMENTS:
+                raise Unconfirmed(f"there are decisions by more than {_MOST_COMMENTS} comments")
+            with _unless_unanswerable():
+                try:
+                    self._comments[comment_id] = comments.comment(self._hub, comment_id)
+                except NotFound:
+                    self._comments[comment_id] = None
+        return self._comments[comment_id]
+
+    def may_approve(self, login: str, rule: ApprovalRule) -> bool:
+        """As `Witness.may_approve`."""
+        from mlops_ci.github import people  # noqa: PLC0415  # as in `_open`
+
+        # Four eyes take a login and its noreply address for the same, and so does the rule.
+        names = [four_eyes.identity(entry) if "@" in entry else entry for entry in rule.from_]
+        rules = tuple(names or _WHOEVER_MAY_WRITE)
+        if (login, rules) not in self._allowed:
+            with _unless_unanswerable():
+                self._allowed[login, rules] = people.may_approve(self._hub, login, rules)
+        return self._allowed[login, rules]
+
+    def people_of(self, sha: str, since: str) -> Sequence[str]:
+        """As `Witness.people_of`."""
+        from mlops_ci.github import commits  # noqa: PLC0415  # as in `_open`
+
+        if (sha, since) not in self._people:
+            with _unless_unanswerable():
+                self._people[sha, since] = commits.people_of(self._hub, sha, since=since)
+        return self._people[sha, since]
+
+
+def witness_of(project: Project, env: Mapping[str, str] | None = None) -> CommentWitness | None:
+    """
+    The witness for *project*, with the token of the CI job, or with `GITHUB_TOKEN` or `GH_TOKEN` on a laptop.
+
+    Returns:
+        None if there is no token, or the project's repository is not on GitHub. No request is made.
+    """
+    found = os.environ if env is None else env
+    token = found.get("GITHUB_TOKEN") or found.get("GH_TOKEN") or ""
+    api_url, repository = _place(project, found)
+    return CommentWitness(lambda: _open(token, repository, api_url)) if token and repository else None
+
+
+def _place(project: Project, env: Mapping[str, str]) -> tuple[str, str]:
+    """The API's address and the repository: the event's, what the environment says, else the remote's on GitHub."""
+    if project.event is not None:
+        return project.event.api_url, project.event.repository
+    if env.get("GITHUB_API_URL") and env.get("GITHUB_REPOSITORY"):
+        return env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"]
+    place = urlsplit(web_address(project.checkout.remote))
+    # The token is for one host: it is sent to no other, whatever a remote is called.
+    return ("https://api.github.com", place.path.strip("/")) if place.hostname in _GITHUB else ("", "")
+
+
+def _open(token: str, repository: str, api_url: str) -> GitHub:
+    from mlops_ci import github  # noqa: PLC0415  # a tenth of a second that only an approval by comment has to cost
+
+    return github.connect(token=token, repository=repository, api_url=api_url)
+
+
+@contextmanager
+def _unless_unanswerable() -> Iterator[None]:
+    """What the token may not ask, and what GitHub cannot answer, is unconfirmed; where nobody answers, try again."""
+    try:
+        yield
+    except (ServiceError, Unconfirmed):
+        raise
+    except MlopsCIError as error:
+        raise Unconfirmed(str(error), hint=error.hint) from error
