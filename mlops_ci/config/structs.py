@@ -148,9 +148,13 @@ class ApprovalRule(_Section, frozen=True, kw_only=True):
     """Who must agree to a deployment before it happens."""
 
     required: Annotated[int, Meta(ge=1, description="How many people must approve.")] = 1
-    from_: Annotated[list[Line], Meta(description="Who may. Default: everybody in .mlops/allowed_signers.")] = (
-        msgspec.field(name="from", default_factory=list)
-    )
+    from_: Annotated[
+        list[Line],
+        Meta(
+            description="Who may: names in .mlops/allowed_signers, GitHub logins, permission:LEVEL, team:ORG/NAME. "
+            "Default: everybody in .mlops/allowed_signers, and by comment whoever may write."
+        ),
+    ] = msgspec.field(name="from", default_factory=list)
     four_eyes: Annotated[bool, Meta(description="Nobody approves what they wrote, tagged or triggered.")] = True
     expires: Annotated[
         str,

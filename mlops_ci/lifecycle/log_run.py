@@ -134,7 +134,8 @@ def _reusable(project: Project) -> Taken | None:
     data = {name: fingerprint(name, root / path, root).digest for name, path in (run.data if run else {}).items()}
     for found in reversed(runs_of(project.ledger, [commit], project.config.project, project.experiment)):
         same_data = {dataset.name: dataset.digest for dataset in found.run.data}.items() >= data.items()
-        if found.stands_for_its_commit and found.run.git.tree == commit.tree and same_data:
+        same_cell = (found.run.ci.cell if found.run.ci else "") == (project.event.run.cell if project.event else "")
+        if found.stands_for_its_commit and found.run.git.tree == commit.tree and same_data and same_cell:
             return Taken(run=found.run, record=found.record, sent=True)
     return None
 

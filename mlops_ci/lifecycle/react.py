@@ -1,124 +1,208 @@
-"""React to what CI was started by, as a person would expect: see `EVENTS` in the manual."""
+"""React to what CI was started by, as a person would expect: the manual's page on GitHub has the table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mlops_ci import records
 from mlops_ci.ci import Event
-from mlops_ci.entities import Adoption, GateReport
-from mlops_ci.errors import AwaitsApproval, MlopsCIError, TrainingFailed, UsageError
-from mlops_ci.lifecycle import log_run, policy
-from mlops_ci.lifecycle.deploy import Deployed, deploy
+from mlops_ci.entities import Adoption
+from mlops_ci.errors import MlopsCIError, ServiceError, TrainingFailed, UsageError
+from mlops_ci.git import Commit
+from mlops_ci.git.side import SideRepository
+from mlops_ci.lifecycle import answer_comment, follow_run, log_run, reach_github, record_bundles, tell_github
+from mlops_ci.lifecycle.affected import unaffected
 from mlops_ci.lifecycle.find_baseline import RecordedRun, runs_of
-from mlops_ci.lifecycle.judge import Judgement, judge
+from mlops_ci.lifecycle.judge import judge
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.register_model import Registered, register
-from mlops_ci.lifecycle.render import render
+from mlops_ci.lifecycle.reaction import Reaction
+from mlops_ci.lifecycle.release_tag import release
+from mlops_ci.lifecycle.train_apart import train_apart
 
 Notify = Callable[[str], None]
+Part = Literal["all", "train", "record"]
 
 _MANY_RECORDS = 500  # with refs of their own, before a push to a branch folds them
+_TRAINED = {"pull_request", "merge_group", "push", "dispatch", "schedule"}
 
 
-@dataclass(frozen=True)
-class Reaction:
+def react(project: Project, event: Event, *, part: Part, into: Path, notify: Notify) -> Reaction:
     """
-    What was done. Whatever did not happen is None or empty.
-
-    *waiting* says what a person must do; *failure* how training failed.
-    """
-
-    exit_code: int
-    run_id: str = ""
-    failure: str = ""
-    judgement: Judgement | None = None
-    registered: Registered | None = None
-    rendered: Path | None = None
-    image: str = ""
-    deployed: tuple[Deployed, ...] = ()
-    waiting: tuple[str, ...] = ()
-
-    @property
-    def report(self) -> GateReport | None:
-        """The gate report, if something was judged."""
-        return self.judgement.report if self.judgement else None
-
-
-def react(project: Project, event: Event, *, into: Path, notify: Notify) -> Reaction:
-    """
-    Do what *event* asks for: train and judge a pull request or a push, release a tag.
+    Do what *event* asks for in a checkout: train and judge a change, release a tag.
 
     Args:
         project: The checkout with its own configuration; what rules is looked up by the event.
         event: What CI was started by.
-        into: An empty folder for what is rendered.
+        part: "train" leaves the run in a bundle for another job; "all" records it here, if the token may.
+        into: A folder for what is rendered, and for the bundle.
         notify: Told in a sentence what is going on.
 
     Raises:
         UsageError: The event is none that this step knows.
     """
     if event.kind == "tag":
-        return _release(project, event.tag, into=into, notify=notify)
-    if event.kind == "pull_request":
-        ruled = _ruled_by_base(project, event)
-        return _trained(ruled, project, notify)
-    if event.kind == "push":
-        adopted = _adopt(project)
-        if adopted is not None:
-            notify(f"the same tree was trained as run {adopted.run.run_id}: adopted")
-            reaction = _judged(project, adopted)
-        else:
-            reaction = _trained(project, project, notify)
-        _fold(project, notify)
-        return reaction
-    raise UsageError(
-        f"the event {event.name or 'of this CI run'!r} is none that mlops-ci acts on",
-        hint="start the workflow on pull_request, on push to a branch, or on push of a version tag",
-    )
+        return release(project, event.tag, into=into, notify=notify)
+    if event.kind not in _TRAINED:
+        raise _unknown(event)
+    ruled = record_bundles.ruled_by_base(project)
+    apart = part == "train"
+    if not apart and not _may_write(ruled):
+        notify(
+            "this job's token may not write here, as in a pull request from a fork or by Dependabot: the run is left"
+            " in a bundle, and the workflow that `mlops-ci init` writes records it"
+        )
+        apart = True
+    clean = not project.checkout.diff_digest()
+    known = _known(ruled, project, event, keep=not apart, notify=notify) if clean else None
+    if known is None:
+        known = train_apart(project, ruled, into=into, notify=notify) if apart else _trained(ruled, project, notify)
+    if apart:
+        return known
+    if not event.is_proposal:
+        _fold(ruled, notify)
+    return tell_github.tell(ruled, known, reach_github.connect(event))
 
 
-def _ruled_by_base(project: Project, event: Event) -> Project:
-    """Records and bytes of a pull request go where its base says; what is run and captured is its own."""
-    base, _ = policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name)
-    return project.ruled_by(records.replace(project.config, store=base.store, artifacts=base.artifacts))
+def react_without_code(
+    event: Event, bundles: Sequence[Path], *, config_name: str, into: Path, notify: Notify
+) -> Reaction:
+    """
+    Do the part of *event* that may write and runs no code of the repository: record what another job trained.
+
+    Args:
+        event: What CI was started by; where that is another run that has ended, its bundles are fetched.
+        bundles: What the training jobs left.
+        config_name: The configuration's path in the repository; mlops.yaml, if "".
+        into: An empty folder to work in.
+        notify: Told in a sentence what is going on.
+
+    Raises:
+        UsageError: The event is none that this part knows.
+        Refused: A bundle is not what it should be; nothing was recorded.
+    """
+    if event.kind == "workflow_run":
+        return _followed(event, config_name=config_name, into=into, notify=notify)
+    if event.kind == "comment":
+        return _answered(event, config_name=config_name, into=into, notify=notify)
+    if event.kind not in _TRAINED:
+        raise _unknown(event)
+    project = record_bundles.open_project(event, into / "repository", config_name=config_name)
+    ruled = record_bundles.ruled_by_base(project)
+    known = _known(ruled, project, event, keep=True, notify=notify) if not bundles else None
+    reaction = known or record_bundles.record(project, bundles, self_reported=False, notify=notify)
+    if not event.is_proposal:
+        _fold(ruled, notify)
+    return tell_github.tell(ruled, reaction, reach_github.connect(event))
+
+
+def _followed(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:
+    """Record what the job of a fork trained. Its verdict is a check on its commit, and no failure of this job."""
+    hub = reach_github.connect(event)
+    if hub is None:
+        raise UsageError("there is no token to ask GitHub with", hint="the action's input `github-token` is one")
+    found = follow_run.follow(event, hub)
+    if found.nothing:
+        return Reaction(0, nothing=found.nothing)
+    project = record_bundles.open_project(found.event, into / "repository", config_name=config_name)
+    ruled = record_bundles.ruled_by_base(project)
+    if not found.self_reported and follow_run.is_recorded(ruled):
+        return Reaction(0, nothing=f"run {found.event.run.run_id} was recorded by its own job")
+    bundles = follow_run.bundles(found.event, hub, into / "bundles")
+    reaction = record_bundles.record(project, bundles, self_reported=found.self_reported, notify=notify)
+    told = tell_github.tell(ruled, reaction, hub)
+    if told.failure:
+        notify(told.failure)
+    return replace(told, exit_code=0, failure="")
+
+
+def _answered(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:
+    """Do what a comment orders; most order nothing, and cost no request."""
+    if not answer_comment.is_addressed(event):
+        return Reaction(0, nothing="the comment orders nothing")
+    project = record_bundles.open_project(event, into / "repository", config_name=config_name)
+    done = answer_comment.answer(project, event, reach_github.connect(event), notify)
+    return Reaction(0, nothing=done.nothing, comment_url=done.url, missing=done.missing)
+
+
+def _unknown(event: Event) -> UsageError:
+    hint = "start the workflow on pull_request, merge_group, push, release, schedule or workflow_dispatch"
+    if event.name == "pull_request_target":
+        hint = "it would run a stranger's code with your secrets: start the workflow on pull_request instead"
+    return UsageError(f"the event {event.name or 'of this CI run'!r} is none that mlops-ci acts on", hint=hint)
+
+
+def _may_write(project: Project) -> bool:
+    """Whether this job can record: asked once, and not guessed from the event. Who has a database's address is in."""
+    if project.store_variable:
+        try:
+            return bool(project.store_address)
+        except MlopsCIError:
+            return False
+    try:
+        return project.config.store != "git" or SideRepository(project.checkout, "ledger").may_push()
+    except ServiceError:
+        return True  # what is recorded waits in this clone, and the run says so
+
+
+def _known(ruled: Project, project: Project, event: Event, *, keep: bool, notify: Notify) -> Reaction | None:
+    """The reaction to what needs no training: it was trained before, or nothing that the model depends on changed."""
+    try:
+        found = [] if event.is_proposal else _adoptable(ruled, event)
+        if found:
+            notify(f"the same tree was trained as run {', '.join(each.run.run_id for each in found)}: adopted")
+            if keep:
+                _adopt(ruled, found, project.checkout.commit("HEAD"))
+            judgements = tuple(judge(project, candidate=each, keep=keep) for each in found)
+            return Reaction(max(each.exit_code for each in judgements), found[0].run.run_id, judgements=judgements)
+        why = unaffected(ruled)
+    except MlopsCIError:
+        if keep:
+            raise
+        return None  # the store cannot be read from here: train, and let the other job decide
+    if why:
+        notify(f"not affected: {why}")
+    return Reaction(0, unaffected=why) if why else None
 
 
 def _trained(ruled: Project, project: Project, notify: Notify) -> Reaction:
-    """Train by *ruled* and judge by what rules *project*; a run that failed is not judged."""
+    """Train by *ruled* and judge by what rules *project*; the numbers of a run that failed prove nothing."""
     training = log_run.train(ruled, log_run.command_of(ruled, []), notify=notify)
     run = training.run
     if not training.taken.sent:
         notify(f"run {run.run_id} is recorded here only: the remote did not answer")
-    if run.status != "finished":
-        return Reaction(TrainingFailed.exit_code, run_id=run.run_id, failure=training.failure)
-    return _judged(project, RecordedRun(training.taken.record, run))
+    judgement = judge(project, candidate=RecordedRun(training.taken.record, run))
+    code = judgement.exit_code if run.status == "finished" else TrainingFailed.exit_code
+    return Reaction(code, run_id=run.run_id, failure=training.failure, judgements=(judgement,))
 
 
-def _judged(project: Project, candidate: RecordedRun) -> Reaction:
-    judgement = judge(project, candidate=candidate)
-    return Reaction(judgement.exit_code, run_id=candidate.run.run_id, judgement=judgement)
+def _adoptable(project: Project, event: Event) -> list[RecordedRun]:
+    """
+    The newest clean, finished run of this very tree: that of the event's job, where a matrix has several.
 
-
-def _adopt(project: Project) -> RecordedRun | None:
-    """A clean, finished run of this tree stands for this commit too."""
-    if project.checkout.diff_digest():
-        return None
+    Whoever records for all jobs of a matrix, and is none of them, gets one for each.
+    """
     commit = project.checkout.commit("HEAD")
-    runs = [
-        found
+    newest = {
+        found.run.ci.cell if found.run.ci else "": found
         for found in runs_of(project.ledger, [commit], project.config.project, project.experiment)
         if found.stands_for_its_commit and found.run.git.tree == commit.tree
+    }
+    if event.run.cell:
+        return [newest[event.run.cell]] if event.run.cell in newest else []
+    return list(newest.values())
+
+
+def _adopt(project: Project, found: Sequence[RecordedRun], commit: Commit) -> None:
+    """Let the runs *found* stand for *commit* too."""
+    adoptions = [
+        Adoption(sha=commit.sha, tree=commit.tree, run_id=each.run.run_id)
+        for each in found
+        if each.run.git.trained_sha != commit.sha
     ]
-    if not runs:
-        return None
-    found = runs[-1]
-    if found.run.git.trained_sha != commit.sha:
-        adoption = Adoption(sha=commit.sha, tree=commit.tree, run_id=found.run.run_id)
-        project.ledger.append([records.new(adoption, author=project.author)])
-    return found
+    project.ledger.append([records.new(adoption, author=project.author) for adoption in adoptions])
 
 
 def _fold(project: Project, notify: Notify) -> None:
@@ -130,37 +214,3 @@ def _fold(project: Project, notify: Notify) -> None:
     else:
         if folded:
             notify(f"folded {folded} records into refs/mlops/ledger")
-
-
-def _release(project: Project, tag: str, *, into: Path, notify: Notify) -> Reaction:
-    registered = register(project, tag)
-    version = registered.version
-    notify(f"{version.model} {version.version} is registered, of commit {version.sha[:7]}")
-    ruling = policy.at_default_branch(project.checkout, project.config_name)
-    ruled = project.ruled_by(ruling.config)
-    bundle = render(
-        ruled,
-        version,
-        registered.record_id,
-        list(ruled.config.targets),
-        into=into / "rendered",
-        overrides=ruling.templates(into / "templates"),
-    )
-    deployed, waiting = [], []
-    for name, target in bundle.targets.items():
-        if not target.applies:
-            notify(f"{name} is rendered to {bundle.folder / 'targets' / name}; applying it comes with a later version")
-            continue
-        try:
-            deployed.append(deploy(project, name, version=version.version, into=into / f"deploy-{name}"))
-        except AwaitsApproval as refusal:
-            waiting.append(f"{refusal}. {refusal.hint}")
-    return Reaction(
-        0,
-        run_id=version.run_id,
-        registered=registered,
-        rendered=bundle.folder,
-        image=ruled.config.serving.image,
-        deployed=tuple(deployed),
-        waiting=tuple(waiting),
-    )

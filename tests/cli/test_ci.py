@@ -5,58 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlops_ci.git import Checkout
 from mlops_ci.ledger.git import GitLedger
 from tests.cli.conftest import CONFIG, Workplace
+from tests.cli.jobs import Runner
 from tests.cli.test_release import MODEL, TARGETS, TRAIN_WITH_MODEL
 from tests.crashes.worker import an_adoption
 from tests.repositories import git
-from tests.unit.test_ci import read_outputs
-
-
-class Runner:
-    """A CI job: a fresh clone at a commit, with an event."""
-
-    def __init__(self, project: Workplace, tmp_path: Path) -> None:
-        self.project, self.tmp_path, self.count = project, tmp_path, 0
-        self.name = "job"
-        self.depth: list[str] = []
-
-    def __call__(self, name: str, ref: str, payload: dict[str, Any], *, sha: str, expect: int = 0) -> Job:
-        self.count += 1
-        # As a runner clones: through the protocol, so that what no ref names any more is not there.
-        place = self.project.clone(f"{self.name}{self.count}", "--no-local", *self.depth)
-        git(place.root, "fetch", "--quiet", *self.depth, "origin", sha)
-        git(place.root, "checkout", "--quiet", "--detach", sha)
-        files = {key: self.tmp_path / f"{self.name}{key}{self.count}" for key in ("event", "output", "summary")}
-        files["event"].write_text(json.dumps(payload))
-        said = place.run(
-            "ci",
-            expect=expect,
-            GITHUB_ACTIONS="true",
-            GITHUB_EVENT_NAME=name,
-            GITHUB_EVENT_PATH=str(files["event"]),
-            GITHUB_REF=ref,
-            GITHUB_REPOSITORY="octo/churn",
-            GITHUB_RUN_ID=str(self.count),
-            GITHUB_ACTOR="octocat",
-            GITHUB_OUTPUT=str(files["output"]),
-            GITHUB_STEP_SUMMARY=str(files["summary"]),
-            GITHUB_TOKEN="secret",
-        )
-        summary = files["summary"].read_text() if files["summary"].exists() else ""
-        return Job(place, said, read_outputs(files["output"]) if files["output"].exists() else {}, summary)
-
-
-class Job:
-    """What a job left."""
-
-    def __init__(self, place: Workplace, said: str, outputs: dict[str, str], summary: str) -> None:
-        self.place, self.said, self.outputs, self.summary = place, said, outputs, summary
 
 
 @pytest.fixture
@@ -67,33 +25,10 @@ def runner(project: Workplace, tmp_path: Path) -> Runner:
     return Runner(project, tmp_path)
 
 
-def push(runner: Runner, *, expect: int = 0) -> Job:
-    sha = git(runner.project.remote, "rev-parse", "main")
-    return runner("push", "refs/heads/main", {"repository": {"default_branch": "main"}}, sha=sha, expect=expect)
-
-
-def pull_request(runner: Runner, files: dict[str, str], *, expect: int = 0) -> Job:
-    """Open a pull request with *files* and run its job on the merge commit, as GitHub does."""
-    work = runner.project
-    git(work.root, "fetch", "--quiet", "origin")
-    base = git(work.remote, "rev-parse", "main")
-    git(work.root, "switch", "--quiet", "-C", "feature", base)
-    head = work.commit(files)
-    git(work.root, "switch", "--quiet", "--detach", base)
-    git(work.root, "merge", "--quiet", "--no-ff", "-m", "merge", "feature")
-    merge = git(work.root, "rev-parse", "HEAD")
-    work.push("--force", f"{merge}:refs/pull/7/merge", "feature")
-    payload = {
-        "pull_request": {"number": 7, "head": {"sha": head, "ref": "feature"}, "base": {"sha": base, "ref": "main"}},
-        "repository": {"default_branch": "main"},
-    }
-    return runner("pull_request", "refs/pull/7/merge", payload, sha=merge, expect=expect)
-
-
 def test_a_push_trains_and_becomes_the_baseline_of_a_pull_request(runner: Runner) -> None:
-    first = push(runner)
+    first = runner.push()
     assert "not evaluated" in first.outputs["verdict"]
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.93}'})
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.93}'}))
     assert job.outputs["verdict"] == "pass"
     assert "0.93" in job.summary
     assert job.summary.strip() == Path(job.outputs["report"]).read_text().strip()
@@ -103,52 +38,53 @@ def test_a_push_trains_and_becomes_the_baseline_of_a_pull_request(runner: Runner
 
 
 def test_a_worse_model_fails_the_pull_request(runner: Runner) -> None:
-    push(runner)
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}'}, expect=1)
+    runner.push()
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.7}'}), expect=1)
     assert job.outputs["verdict"] == "fail"
     assert "::error title=mlops-ci::" in job.said
 
 
 def test_a_pull_request_cannot_weaken_its_own_gates(runner: Runner) -> None:
-    push(runner)
+    runner.push()
     weaker = CONFIG.replace("0.8", "0.1").replace("0.01", "0.9")
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}', "mlops.yaml": weaker}, expect=1)
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.7}', "mlops.yaml": weaker}), expect=1)
     assert job.outputs["verdict"] == "fail"
     assert "gates" in job.summary
 
 
 def test_without_a_configuration_on_the_base_nothing_is_judged(empty: Workplace, tmp_path: Path) -> None:
     files = {"model.py": MODEL, "train.py": TRAIN_WITH_MODEL, "mlops.yaml": CONFIG, "params.json": '{"accuracy": 0.1}'}
-    job = pull_request(Runner(empty, tmp_path), files)
+    other = Runner(empty, tmp_path)
+    job = other.pull_request(other.propose(files))
     assert job.outputs["verdict"] == "not evaluated"
 
 
 def test_a_merged_pull_request_is_adopted_and_not_trained_again(runner: Runner) -> None:
-    push(runner)
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.93}'})
+    runner.push()
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.93}'}))
     work = runner.project
     merge = git(work.remote, "rev-parse", "refs/pull/7/merge")
     tree = git(work.root, "rev-parse", f"{merge}^{{tree}}")
     squashed = git(work.root, "commit-tree", tree, "-p", git(work.remote, "rev-parse", "main"), "-m", "squashed")
     work.push(f"{squashed}:main")
     git(work.remote, "update-ref", "-d", "refs/pull/7/merge")
-    adopted = push(runner)
+    adopted = runner.push()
     assert "adopted" in adopted.said
     with pytest.raises(subprocess.CalledProcessError):
         git(adopted.place.root, "cat-file", "-e", merge)
     assert adopted.outputs["run-id"] == job.outputs["run-id"]
-    later = pull_request(runner, {"params.json": '{"accuracy": 0.94}'})
+    later = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.94}'}))
     assert squashed[:7] in later.summary
 
 
 def test_a_job_with_a_shallow_clone_finds_its_baseline(runner: Runner) -> None:
     """As actions/checkout makes it unless it is told otherwise; squash merges and untrained commits in between."""
-    push(runner)
+    runner.push()
     for number in range(3):
         runner.project.commit({"notes.md": f"{number}\n"})
     runner.project.push()
     runner.depth = ["--depth=1"]
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}'}, expect=1)
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.7}'}), expect=1)
     assert git(job.place.root, "rev-list", "--count", "HEAD") == "1"
     assert (job.outputs["verdict"], "shallow" in job.summary) == ("fail", False)
     assert "3 commits" in job.summary
@@ -158,18 +94,18 @@ def test_a_push_folds_what_has_become_many(runner: Runner) -> None:
     work = runner.project
     ledger = GitLedger(Checkout.find(work.root))
     ledger.append([an_adoption(number) for number in range(500)])
-    job = push(runner)
+    job = runner.push()
     assert "folded 50" in job.said  # those, the run and its verdict
     assert git(work.remote, "for-each-ref", "refs/mlops/records") == ""
-    assert pull_request(runner, {"params.json": '{"accuracy": 0.93}'}).outputs["verdict"] == "pass"
-    assert "folded" not in push(runner).said
+    assert runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.93}'})).outputs["verdict"] == "pass"
+    assert "folded" not in runner.push().said
 
 
 def test_a_tag_registers_renders_and_asks_for_approval(runner: Runner) -> None:
     targets = TARGETS.replace("  staging: {kind: local, port: 39001}\n", "")
     runner.project.commit({"mlops.yaml": CONFIG + targets + "  cluster: {kind: kubernetes}\n"})
     runner.project.push()
-    push(runner)
+    runner.push()
     git(runner.project.root, "tag", "churn@v1.0.0")
     runner.project.push("churn@v1.0.0")
     sha = git(runner.project.root, "rev-parse", "HEAD")
@@ -190,22 +126,22 @@ def test_the_training_does_not_see_the_workflows_token(runner: Runner) -> None:
     script = TRAIN_WITH_MODEL + "    import os\n    run.set_tag('seen', os.environ.get('GITHUB_TOKEN', 'none'))\n"
     runner.project.commit({"train.py": script})
     runner.project.push()
-    job = push(runner)
+    job = runner.push()
     (run,) = json.loads(job.place.run("runs", "--json"))
     assert run["entity"]["tags"]["seen"] == "none"
 
 
 def test_a_pull_request_cannot_bring_a_store_with_better_runs(runner: Runner) -> None:
-    push(runner)
+    runner.push()
     own = CONFIG + "store: sqlite:///runs.db\n"
-    job = pull_request(runner, {"params.json": '{"accuracy": 0.7}', "mlops.yaml": own}, expect=1)
+    job = runner.pull_request(runner.propose({"params.json": '{"accuracy": 0.7}', "mlops.yaml": own}), expect=1)
     assert job.outputs["verdict"] == "fail"
     assert "store" in job.summary
     assert not (job.place.root / "runs.db").exists()
 
 
 def test_a_payload_without_a_base_is_not_judged_by_the_branchs_own_rules(runner: Runner) -> None:
-    push(runner)
+    runner.push()
     sha = git(runner.project.remote, "rev-parse", "main")
     job = runner("pull_request", "refs/pull/7/merge", {"pull_request": {"number": 7}}, sha=sha, expect=2)
     assert "does not say what the pull request is to be merged into" in job.said
