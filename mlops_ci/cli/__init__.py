@@ -39,6 +39,7 @@ COMMANDS = {
     "gc": "delete artifacts that nobody needs",
     "backup": "write everything to one file, verified",
     "restore": "bring back what a backup has",
+    "doctor": "look whether this project is set up, and say what to do",
     "config": "check mlops.yaml, or print its schema",
     "ci": "do what the CI event asks for",
     "demo": "walk the whole loop on a real model, in a folder of its own",
