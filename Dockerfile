@@ -25,6 +25,7 @@ COPY serving /opt/mlops-ci/serving
 RUN --mount=type=secret,id=ca \
     if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
     && PIP_NO_CACHE_DIR=1 python3 -I /opt/mlops-ci/.github/action/install.py /opt/mlops-ci/environment \
+    && rm -rf /opt/mlops-ci/environment-uv \
     # Compiled here, since nobody may write there later.
     && /opt/mlops-ci/environment/bin/python -m compileall -q /opt/mlops-ci/mlops_ci /opt/mlops-ci/environment/lib \
     && printf '#!/bin/sh\nexec /opt/mlops-ci/environment/bin/python -I -m mlops_ci "$@"\n' > /usr/local/bin/mlops-ci \

@@ -2,182 +2,136 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
-from tests.action.composite import Result, run_action, runner_environment
-from tests.repositories import commit, git, make_clone
+from tests.action.place import CONFIG, Place
+from tests.git_http import serving
+from tests.repositories import git
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
-INSTALL = ROOT / ".github" / "action" / "install.py"
-LOCK = (INSTALL.parent / "requirements.txt").read_text("utf-8")
-
-TRAIN = """\
-import json, os, sys
-json.dump({"accuracy": float(open("accuracy.txt").read())}, open("metrics.json", "w"))
-json.dump({"token": os.environ.get("GITHUB_TOKEN", ""), "path": sys.path}, open(os.environ["SEEN"], "w"))
-"""
-CONFIG = """\
-project: tiny
-run:
-  command: python3 train.py
-  metrics: [metrics.json]
-gates:
-  - metric: accuracy
-    min: 0.5
-"""
-
-
-FILES = {"mlops.yaml": CONFIG, "train.py": TRAIN, "accuracy.txt": "0.75", ".gitignore": "metrics.json\n"}
-
-
-class Repository:
-    """A repository on a runner, with its remote."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.seen = folder / "seen.json"
-        self.checkout = make_clone(folder, FILES)
-
-    def push(self, files: dict[str, str]) -> None:
-        commit(self.checkout, files)
-        git(self.checkout, "push", "--quiet", "origin", "HEAD:main")
-
-    def run(self, temporary: Path, **inputs: str) -> Result:
-        """Run the action as for a push of what is checked out."""
-        head = git(self.checkout, "rev-parse", "HEAD")
-        event = temporary / "event.json"
-        repository = {"full_name": "octo/tiny", "default_branch": "main"}
-        event.write_text(json.dumps({"ref": "refs/heads/main", "after": head, "repository": repository}), "utf-8")
-        variables = {
-            "GITHUB_EVENT_NAME": "push",
-            "GITHUB_EVENT_PATH": str(event),
-            "GITHUB_REF": "refs/heads/main",
-            "GITHUB_SHA": head,
-            "GITHUB_REPOSITORY": "octo/tiny",
-            "GITHUB_ACTOR": "octo",
-            "GITHUB_RUN_ID": "1000",
-            "SEEN": str(self.seen),
-        }
-        environment = runner_environment(self.folder, **variables)
-        named = {name.replace("_", "-"): value for name, value in inputs.items()}
-        return run_action(ROOT, self.checkout, temporary, inputs=named, environment=environment)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runner's folder; shared, so that the environment is made once, as in a job with several steps of ours."""
-    return tmp_path_factory.mktemp("runner")
-
+WORK = "Do what the event asks for"
 
 pytestmark = pytest.mark.xdist_group("action")
 
 
-def test_a_push_is_trained_and_judged_and_told_to_the_next_step(repository: Repository, temporary: Path) -> None:
-    """The outputs carry the run and its verdict, and the run is on the remote."""
-    result = repository.run(temporary)
-    assert result.exit_code == 0, result.log
-    assert result.outputs["run-id"]
-    assert result.outputs["verdict"] == "pass"
-    assert Path(result.outputs["report"]).read_text("utf-8") in result.summary
-    assert "refs/mlops/" in git(repository.checkout, "ls-remote", "origin")
+def test_a_push_is_trained_and_judged_and_told_to_the_next_step(place: Place) -> None:
+    """The outputs carry the run and its verdict, the run is on the remote, and GitHub has the check."""
+    result = place.act()
+    job = result.jobs["mlops"]
+    assert job.result == "success", result.log
+    assert job.outputs["run-id"]
+    assert job.outputs["verdict"] == "pass"
+    assert Path(job.outputs["report"]).read_text("utf-8") in result.summary
+    assert place.refs()
+    (check,) = place.api.told("/check-runs")
+    assert (check["name"], check["conclusion"]) == ("mlops-ci/tiny", "success")
 
 
-def test_a_failed_gate_fails_the_step_and_still_tells_the_verdict(repository: Repository, temporary: Path) -> None:
-    """Exit code 1 with the outputs set, so that a later step with `if: always()` can act on them."""
-    repository.push({"accuracy.txt": "0.25"})
-    result = repository.run(temporary)
-    assert result.exit_code == 1, result.log
-    assert result.outputs["verdict"] == "fail"
-    assert result.outputs["run-id"]
+def test_a_failed_gate_fails_the_step_and_still_tells_the_verdict(place: Place) -> None:
+    """The outputs are set, so that a later step with `if: always()` can act on them."""
+    place.push({"accuracy.txt": "0.25"})
+    job = place.act().jobs["mlops"]
+    assert (job.result, job.outcome(WORK)) == ("failure", "failure")
+    assert job.outputs["verdict"] == "fail"
+    assert job.outputs["run-id"]
 
 
-def test_inputs_say_where_and_which(repository: Repository, temporary: Path) -> None:
+def test_inputs_say_where_and_which(place: Place) -> None:
     """A project in a folder of its own, with a configuration of another name."""
-    git(repository.checkout, "rm", "--quiet", "mlops.yaml")
-    repository.push({"project/other name.yaml": CONFIG})
-    result = repository.run(temporary, config="other name.yaml", working_directory="project")
-    assert result.exit_code == 0, result.log
-    assert result.outputs["verdict"] == "pass"
+    git(place.work, "rm", "--quiet", "mlops.yaml")
+    place.push({"project/other name.yaml": CONFIG})
+    result = place.act(config="other name.yaml", working_directory="project")
+    assert result.jobs["mlops"].outputs["verdict"] == "pass", result.log
 
 
-def test_an_input_is_never_run(repository: Repository, temporary: Path) -> None:
-    """What would be a command in a script is a file's name here."""
-    result = repository.run(temporary, config='"; touch stolen; $(touch stolen) `touch stolen` "')
-    assert result.exit_code == 2, result.log
-    assert not list(repository.folder.rglob("stolen"))
+@pytest.mark.parametrize("names", [["bundle", "tag"], ["config", "python"]])
+def test_an_input_is_never_run(place: Place, names: list[str]) -> None:
+    """What would be a command in a script is a name here; where it names nothing, that is a sentence."""
+    result = place.act(**dict.fromkeys(names, '"; touch stolen; $(touch stolen) `touch stolen` "'))
+    assert not list(place.folder.rglob("stolen"))
+    assert not list(place.home.rglob("stolen"))
     assert "Traceback" not in result.log
 
 
-def test_training_has_the_users_python_and_not_the_token(repository: Repository, temporary: Path) -> None:
+def test_a_branchs_name_is_never_run(place: Place) -> None:
+    payload = place.proposed({"accuracy.txt": "0.8"}, branch='";touch${IFS}stolen;#$(touch${IFS}stolen)')
+    result = place.act("pull_request", payload)
+    assert result.jobs["mlops"].outputs["verdict"] == "pass", result.log
+    assert not list(place.folder.rglob("stolen"))
+    assert "stolen" not in place.api.told("/check-runs")[0]["output"]["summary"]
+
+
+def test_training_has_the_users_python_and_not_the_token(place: Place) -> None:
     """What mlops-ci runs with is not on the training command's path, nor does it see the token."""
-    result = repository.run(temporary, github_token="secret-of-the-job")
-    assert result.exit_code == 0, result.log
-    seen = json.loads(repository.seen.read_text("utf-8"))
+    result = place.act(github_token="secret-of-the-job")
+    assert result.jobs["mlops"].result == "success", result.log
+    seen = json.loads(place.seen.read_text("utf-8"))
     assert seen["token"] == ""
-    assert not [entry for entry in seen["path"] if str(temporary) in entry and "site-packages" in entry]
+    assert not [name for name in seen["environment"] if name.startswith(("INPUT_", "MLOPS_CI_"))]
+    assert not [entry for entry in seen["path"] if str(place.home) in entry and "site-packages" in entry]
     assert "secret-of-the-job" not in result.log
 
 
-def test_no_python_that_is_new_enough_ends_in_a_sentence(repository: Repository, temporary: Path) -> None:
-    """The annotation names the step that is missing."""
-    result = repository.run(temporary, python="/nowhere/python3.8")
-    assert result.exit_code == 2
-    assert "::error title=mlops-ci::mlops-ci needs Python 3.11 or newer" in result.log
-    assert "actions/setup-python" in result.log
+def test_no_python_that_is_new_enough_ends_in_a_sentence(place: Place) -> None:
+    """The annotation names the step that is missing, and nothing else is tried."""
+    result = place.act(python="/nowhere/python3.8")
+    assert result.jobs["mlops"].outcome("Find Python") == "failure"
+    assert result.jobs["mlops"].outcome(WORK) == "skipped"
+    (annotation,) = [each for each in result.annotations if each["level"] == "error"]
+    assert annotation["message"].startswith("mlops-ci needs Python 3.11 or newer")
+    assert "\n  - uses: actions/setup-python" in annotation["message"]
+
+
+def test_a_job_that_may_not_write_leaves_a_bundle(place: Place) -> None:
+    """A pull request from a fork: the gate decides by the exit code, nothing is recorded, GitHub is told nothing."""
+    payload = place.proposed({"accuracy.txt": "0.8"}, fork="hubot/tiny")
+    with serving(place.remote.parent) as host:
+        host.refusing = 403
+        place.options["address"] = f"{host.url}/{place.remote.name}"
+        result = place.act("pull_request", payload)
+    job = result.jobs["mlops"]
+    assert job.result == "success", result.log
+    assert Path(job.outputs["bundle"]).exists()
+    assert job.outputs["verdict"] == "pass"
+    assert (place.refs(), place.api.sent) == ([], [])
+
+
+def test_a_job_of_a_matrix_says_which_it_is(place: Place) -> None:
+    """The cell is in the run, so that the jobs of a matrix can be gathered."""
+    workflow = place.folder / "matrix.yml"
+    step = {"uses": "mlops-ci/mlops-ci@v1"}
+    checkout = {"uses": "actions/checkout@v7", "with": {"fetch-depth": "0"}}
+    matrix = {"seed": [1]}
+    jobs = {"mlops": {"runs-on": "ubuntu-latest", "strategy": {"matrix": matrix}, "steps": [checkout, step]}}
+    workflow.write_text(json.dumps({"on": "push", "jobs": jobs}), "utf-8")
+    result = place.start(workflow, "push", place.pushed())
+    assert result.jobs["mlops"].result == "success", result.log
+    assert r"{\"seed\": 1}" in git(place.remote, "log", "--all", "-p", "--format=")
 
 
 def test_no_expression_stands_in_a_script() -> None:
     """Everything reaches a script through its environment: neither inputs nor environment are pasted in."""
-    for step in ACTION["runs"]["steps"]:
-        assert "${{" not in step["run"]
+    scripts = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
+    assert len(scripts) == 3
+    assert not [script for script in scripts if "${{" in script]
 
 
-def test_no_other_action_is_used() -> None:
-    """The action asks for nobody else's code but the packages of its lock."""
-    assert not [step for step in ACTION["runs"]["steps"] if "uses" in step]
+def test_other_actions_are_githubs_own_and_pinned() -> None:
+    """The action asks for nobody else's code but the cache, by commit, and the packages of its locks."""
+    used = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"actions/cache/(restore|save)@[0-9a-f]{40}", each) for each in used)
 
 
-def test_the_installer_parses_on_the_oldest_python_that_runners_have() -> None:
-    """It must live to say which Python is needed."""
-    ast.parse(INSTALL.read_text("utf-8"), feature_version=(3, 6))
-
-
-def test_the_lock_holds_what_the_package_needs() -> None:
-    """Every base requirement of pyproject.toml is locked, in a version that it admits."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;\\]+)", LOCK))
-    for requirement in map(Requirement, project["dependencies"]):
-        assert requirement.name in locked, f"{requirement.name} is not locked: see the lock's first lines"
-        assert requirement.specifier.contains(locked[requirement.name])
-
-
-def test_the_lock_has_a_hash_for_every_package_and_names_no_index() -> None:
-    """Where packages come from is the runner's affair; what they are is not."""
-    entries = re.split(r"(?m)^(?=[a-z0-9-]+==)", LOCK)[1:]
-    assert entries
-    assert all("--hash=sha256:" in entry for entry in entries)
-    assert "://" not in LOCK
-
-
-def test_an_environment_is_made_once(tmp_path: Path, temporary: Path) -> None:
-    """A second step of the same job takes the one that the first has made."""
-    command = ["python3", "-I", str(INSTALL), str(temporary / "mlops-ci")]
-    subprocess.run(command, check=True, capture_output=True)
-    (temporary / "mlops-ci" / "left").touch()
-    subprocess.run(command, check=True, capture_output=True, env=runner_environment(tmp_path))
-    assert (temporary / "mlops-ci" / "left").exists()
+def test_what_the_action_is_given_and_gives_stands_in_the_manual() -> None:
+    """Every input and every output has its place in the tables of docs/github.md, and nothing else has."""
+    page = (ROOT / "docs" / "github.md").read_text("utf-8").partition("\n## The action\n")[2]
+    rows = re.findall(r"(?m)^\| (`.*?) \|", page)
+    named = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
+    assert sorted(named) == sorted([*ACTION["inputs"], *ACTION["outputs"]])

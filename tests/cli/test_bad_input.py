@@ -225,3 +225,10 @@ def test_two_projects_of_one_repository_do_not_see_each_others_runs(project: Wor
     project.commit({"one.yaml": f"project: one\n{run}", "other.yaml": f"project: other\n{run}"})
     project.run("--config", "one.yaml", "run")
     assert "no run of" in project.run("--config", "other.yaml", "gate", expect=2)
+
+
+def test_init_writes_what_is_missing_and_says_when_nothing_is(project: Workplace) -> None:
+    before = (project.root / "mlops.yaml").read_text()
+    assert "wrote .github/workflows/mlops-record.yml" in project.run("init")
+    assert (project.root / "mlops.yaml").read_text() == before
+    assert "mlops-ci doctor" in project.run("init", expect=2)
