@@ -31,11 +31,11 @@ def run(dev: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_alone_it_lists_its_commands_with_a_line_each() -> None:
-    """Five commands; nothing is installed for it."""
+    """Six commands; nothing is installed for it."""
     done = run(DEV)
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert [line[0] for line in lines] == ["demo", "test", "lint", "bench", "docs"]
+    assert [line[0] for line in lines] == ["demo", "test", "lint", "bench", "docs", "lock"]
     assert all(len(line) > 3 for line in lines)
 
 
