@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.github.fixtures import emulator, github, make_github
 from tests.repositories import ENVIRONMENT, make_clone
+
+__all__ = ["emulator", "github", "make_github"]
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("patient", deadline=None)

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { register } from "node:module";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
-const FOLDER = process.env.PACKAGES ?? path.join(import.meta.dirname, "../../.venv/node/node_modules");
+const FOLDER = process.env.PACKAGES ?? fileURLToPath(new URL("../../.venv/node/node_modules", import.meta.url));
 
 // GitHub's packages import JSON as bundlers let them; node wants to be told how.
 const LOADER = `

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cli.conftest import Workplace
+from tests.github import events
 from tests.repositories import git
 from tests.unit.test_ci import read_outputs
 
@@ -41,14 +42,15 @@ class Change:
 
     def payload(self, repository: str = REPOSITORY) -> dict[str, Any]:
         """What the event says of it."""
-        head = {"sha": self.head, "ref": self.branch, "repo": {"full_name": self.repository}}
-        base = {"sha": self.base, "ref": "main", "repo": {"full_name": repository}}
-        return {
-            "action": "synchronize",
-            "number": self.number,
-            "pull_request": {"number": self.number, "head": head, "base": base},
-            "repository": {"full_name": repository, "default_branch": "main"},
-        }
+        return events.pull_request_event(
+            number=self.number,
+            head_sha=self.head,
+            base_sha=self.base,
+            repository=repository,
+            head_branch=self.branch,
+            head_repository=self.repository,
+            merge_sha=self.merge,
+        )
 
 
 @dataclass
@@ -164,7 +166,7 @@ class Runner:
     def push(self, *, expect: int = 0, **options: Any) -> Job:
         """A push of what main is now."""
         sha = git(self.project.remote, "rev-parse", "main")
-        payload = {"repository": {"default_branch": "main"}}
+        payload = events.push_event(after=sha, repository=self.repository)
         return self("push", "refs/heads/main", payload, sha=sha, expect=expect, **options)
 
     def propose(self, files: dict[str, str], *, number: int = 7, fork: str = "") -> Change:

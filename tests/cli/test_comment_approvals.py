@@ -41,12 +41,11 @@ from mlops_ci.records import Record
 from tests.cli.conftest import CONFIG, FILES, Workplace, _workplace
 from tests.cli.test_release import MODEL, TRAIN_WITH_MODEL
 from tests.github import commits, faults, mended
-from tests.github.fixtures import emulator, github, make_github
 from tests.github.gateway import GitHubServer
 from tests.github.hubs import connected
 from tests.repositories import clone, git, make_clone
 
-__all__ = ["commits", "emulator", "github", "make_github"]
+__all__ = ["commits"]
 
 APPROVED, WAITS = 3, 4
 STRANGER = Author(name="somebody", email="somebody@example.com")

@@ -12,14 +12,12 @@ import pytest
 from tests.cli.conftest import CONFIG, Workplace
 from tests.cli.jobs import Change, Runner
 from tests.cli.test_release import MODEL, TRAIN_WITH_MODEL
-from tests.github import faults
-from tests.github.fixtures import emulator, github, make_github
+from tests.github import events, faults
 from tests.repositories import git
 
 if TYPE_CHECKING:
     from tests.github.gateway import GitHubServer
 
-__all__ = ["emulator", "github", "make_github"]
 CHECK = "mlops-ci/churn"
 BETTER = {"params.json": '{"accuracy": 0.93}'}
 WORSE = {"params.json": '{"accuracy": 0.7}'}
@@ -164,8 +162,9 @@ def test_a_training_that_fails_fails_the_check(runner: Runner, github: GitHubSer
 def test_the_merge_queue_gets_a_check_and_no_comment(runner: Runner, github: GitHubServer) -> None:
     change = opened(runner, BETTER)
     ref = f"refs/heads/gh-readonly-queue/main/pr-{change.number}-{change.base}"
-    group = {"head_sha": change.merge, "head_ref": ref, "base_sha": change.base, "base_ref": "refs/heads/main"}
-    payload = {"action": "checks_requested", "merge_group": group, "repository": {"default_branch": "main"}}
+    payload = events.merge_group_event(
+        head_sha=change.merge, base_sha=change.base, number=change.number, repository=runner.repository
+    )
     weaker = CONFIG.replace("min: 0.8", "min: 0.1")
     runner.project.commit({"mlops.yaml": weaker})
     job = runner("merge_group", ref, payload, sha=change.merge)

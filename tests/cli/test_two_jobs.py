@@ -15,13 +15,12 @@ from tests.cli.jobs import Change, Job, Runner
 from tests.cli.test_github import BETTER, WORSE, opened, ours
 from tests.cli.test_release import MODEL, TRAIN_WITH_MODEL
 from tests.git_http import serving
-from tests.github.fixtures import emulator, github, make_github
+from tests.github import events
 from tests.repositories import git
 
 if TYPE_CHECKING:
     from tests.github.gateway import GitHubServer
 
-__all__ = ["emulator", "github", "make_github"]
 FORK = "hubot/churn"
 
 
@@ -49,20 +48,16 @@ def follow(runner: Runner, change: Change, trained: Job, *, expect: int = 0, run
     runner.github.add_run(run_id, head_sha=change.head, head_branch=change.branch, head_repository=change.repository)
     if bundle:
         runner.github.add_artifact(run_id, "mlops-bundle", {"mlops-bundle.zip": bundle})
-    run = {
-        "id": run_id,
-        "run_attempt": 1,
-        "name": "mlops",
-        "event": "pull_request",
-        "conclusion": "success",
-        "head_sha": change.head,
-        "head_branch": change.branch,
-        "head_repository": {"full_name": change.repository},
-        "pull_requests": [],
-        "triggering_actor": {"login": "hubot"},
-        **said,
-    }
-    payload = {"action": "completed", "workflow_run": run, "repository": {"default_branch": "main"}}
+    payload = events.workflow_run_event(
+        run_id=run_id,
+        head_sha=change.head,
+        head_branch=change.branch,
+        head_repository=change.repository,
+        name="mlops",
+        repository=runner.repository,
+        author="hubot",
+    )
+    payload["workflow_run"] |= said
     sha = git(runner.project.remote, "rev-parse", "main")
     return runner("workflow_run", "refs/heads/main", payload, sha=sha, part="record", code=False, expect=expect)
 

@@ -1,8 +1,4 @@
-"""
-GitHub for the tests of this folder: `github`, a pull request there, and a way to ask that knows nothing of clients.
-
-Other folders' tests get theirs by `from tests.github.fixtures import emulator, github, make_github`.
-"""
+"""For the tests of this folder: a pull request, and a way to ask that knows nothing of clients."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.github.fixtures import emulator, github, make_github
-
 if TYPE_CHECKING:
     from tests.github.gateway import GitHubServer
 
-__all__ = ["Ask", "ask", "emulator", "github", "make_github", "number"]
+__all__ = ["Ask", "ask", "number"]
 
 Ask = Callable[..., requests.Response]
 

@@ -1,7 +1,7 @@
 """
 The fixtures of the testbed.
 
-`tests/conftest.py` may import them for every test: nothing is started, and no package of the testbed imported, before a
+`tests/conftest.py` imports them for every test: nothing is started, and no package of the testbed imported, before a
 test asks.
 """
 
