@@ -92,7 +92,7 @@ class ReportConfig(_Section, frozen=True, kw_only=True):
         Meta(description="When a comment is begun: something changed or did not pass. One that is there is kept up."),
     ] = "on-change"
     check: Annotated[
-        Literal["auto", "check-run", "status", "off"],
+        Literal["auto", "check-run", "status", "none"],
         Meta(description="What the commit gets. `auto`: a check run, or a commit status where the token allows that."),
     ] = "auto"
     name: Annotated[

@@ -50,14 +50,12 @@ def open_project(event: Event, folder: Path, *, config_name: str = "") -> Projec
 
 
 def ruled_by_base(project: Project) -> Project:
-    """Where records and bytes of a proposal go, and how it is told of, is for the branch that it wants to enter."""
+    """Of a proposal's own configuration, `run:` alone counts; the rest is for the branch that it wants to enter."""
     event = project.event
     if event is None or not event.is_proposal:
         return project
     base = policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name).config
-    return project.ruled_by(
-        records.replace(project.config, store=base.store, artifacts=base.artifacts, report=base.report)
-    )
+    return project.ruled_by(records.replace(base, run=project.config.run))
 
 
 def record(project: Project, bundles: Sequence[Path], *, self_reported: bool, notify: Notify) -> Reaction:

@@ -108,7 +108,7 @@ def _check(project: Project, event: Event, message: _Message, hub: GitHub, missi
     from mlops_ci.github import checks  # noqa: PLC0415  # a tenth of a second that only CI has to pay
 
     sha, wanted = event.head_sha or event.sha, project.config.report
-    if wanted.check == "off" or not sha:
+    if wanted.check == "none" or not sha:
         return True
     found = reports.annotations(message.found)
     check = checks.Check(

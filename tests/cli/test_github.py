@@ -173,6 +173,29 @@ def test_the_merge_queue_gets_a_check_and_no_comment(runner: Runner, github: Git
     assert ours(github, change.number) == []
 
 
+def test_a_change_cannot_say_that_undecided_passes_or_that_nothing_is_told(
+    runner: Runner, github: GitHubServer
+) -> None:
+    undecided = CONFIG.replace("metric: accuracy", "metric: recall")
+    runner.project.commit({"mlops.yaml": undecided})
+    runner.project.push()
+    own = undecided + "on_inconclusive: pass\nreport: {check: none, comment: never, name: other}\n"
+    change = opened(runner, {**BETTER, "mlops.yaml": own})
+    runner.pull_request(change, expect=1)
+    assert [(check["name"], check["conclusion"]) for check in github.check_runs(change.head)] == [(CHECK, "failure")]
+    assert "on_inconclusive" in ours(github, change.number)[0]
+
+
+def test_a_cancelled_training_is_recorded_and_fails_the_check(runner: Runner, github: GitHubServer) -> None:
+    script = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)\n"
+    change = opened(runner, {"train.py": script})
+    runner.pull_request(change, expect=5)
+    assert github.check_runs(change.head)[0]["conclusion"] == "failure"
+    assert json.loads(runner.project.run("runs", "--json", "-n", "1"))[0]["entity"]["status"] != "finished"
+    runner.pull_request(change, attempt=2, expect=5)
+    assert len(ours(github, change.number)) == 1
+
+
 def test_an_unchanged_model_is_not_affected(runner: Runner, github: GitHubServer) -> None:
     scoped = CONFIG.replace("command: python train.py", "command: python train.py\n  paths: [train.py, params.json]")
     runner.project.commit({"mlops.yaml": scoped})

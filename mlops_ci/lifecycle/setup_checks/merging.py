@@ -26,7 +26,7 @@ _APP = "merging.app"
 def check(asked: Asked, config: Config, branch: str, ours: Sequence[Workflow]) -> Iterator[Finding]:
     """Yield whether *branch*, the default branch ("" if unknown), requires the check of *config*."""
     name = config.report.name
-    if config.report.check == "off":
+    if config.report.check == "none":
         text = "no check is set (`report: check: off`), so that nothing can be required"
         yield warning(_NAME, text, "remove `check: off` to block bad merges")
         return

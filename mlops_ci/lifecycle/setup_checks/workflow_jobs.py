@@ -68,7 +68,7 @@ def _needed(job: Job, reached: set[str], config: Config) -> list[Choice]:
     needed: list[Choice] = [("contents: write",)]
     if reached & {"pull_request", "workflow_run"} and config.report.comment != "never":
         needed.append(("pull-requests: write",))
-    if reached & _TOLD and config.report.check != "off":
+    if reached & _TOLD and config.report.check != "none":
         kinds = {"check-run": ("checks: write",), "status": ("statuses: write",)}
         needed.append(kinds.get(config.report.check, ("checks: write", "statuses: write")))
     if "workflow_run" in reached:
