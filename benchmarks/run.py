@@ -1,7 +1,7 @@
 """
 The figures that the README quotes, each against a peer, interleaved in one run.
 
-`./dev bench` runs the short ones (three minutes or so), `./dev bench --full` all, `./dev bench NAME …` those that are
+`./dev bench` runs the short ones (four minutes or so), `./dev bench --full` all, `./dev bench NAME …` those that are
 named. Every figure is of this machine: quote the line that is printed first with it, and medians and ratios alone.
 """
 
@@ -15,13 +15,14 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import commands, pull_request, stores, writers
+from benchmarks import commands, pull_request, step, stores, writers
 from benchmarks.repositories import BIN
 
 SHORT = {
     "start": commands.start,
     "log": commands.log,
     "gate": commands.gate,
+    "step": step.step,
     "run": stores.run,
     "points": stores.points,
     "best": stores.best,

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["emulator", "github", "make_github"]
 SCOPED = CONFIG.replace("command: python train.py", "command: python train.py\n  paths: [train.py, params.json]")
-BLIND = {"params.json": '{"accuracy": 0.93}', "train.py": TRAIN_WITH_MODEL.replace('"accuracy": ', '"other": ')}
 GREEN = {"success", "neutral", "skipped"}  # what GitHub lets a required check pass with
+LATER = CONFIG + "  - metric: recall\n    max_drop: 0.01\n"  # which the baseline has not logged
+WITH_RECALL = TRAIN_WITH_MODEL.replace('{"accuracy": params', '{"recall": 0.1, "accuracy": params')
+RECALL = {**BETTER, "train.py": WITH_RECALL}
 DEPENDABOT: dict[str, Any] = {"triggering_actor": {"login": "dependabot[bot]"}}
 
 
@@ -83,14 +85,16 @@ def conclusion(github: GitHubServer, sha: str, name: str = CHECK) -> str:
 
 
 def test_the_head_does_not_say_whether_an_inconclusive_comparison_passes(runner: Runner, github: GitHubServer) -> None:
-    change = opened(runner, {**BLIND, "mlops.yaml": CONFIG + "on_inconclusive: pass\n"})
+    rebase_main(runner, {"mlops.yaml": LATER})
+    change = opened(runner, {**RECALL, "mlops.yaml": LATER + "on_inconclusive: pass\n"})
     job = runner.pull_request(change, expect=6)
     assert job.outputs["verdict"] == "inconclusive"
     assert conclusion(github, change.head) == "failure"
 
 
 def test_a_fork_does_not_say_whether_an_inconclusive_comparison_passes(runner: Runner, github: GitHubServer) -> None:
-    change = fork(runner, {**BLIND, "mlops.yaml": CONFIG + "on_inconclusive: pass\n"})
+    rebase_main(runner, {"mlops.yaml": LATER})
+    change = fork(runner, {**RECALL, "mlops.yaml": LATER + "on_inconclusive: pass\n"})
     follow(runner, change, train(runner, change, expect=6))
     assert conclusion(github, change.head) == "failure"
 
@@ -107,27 +111,17 @@ def test_starting_the_workflow_by_hand_on_the_branch_does_not_turn_the_check_gre
 
 
 def test_a_fork_cannot_name_its_check_where_no_configuration_rules(runner: Runner, github: GitHubServer) -> None:
-    head = runner.propose({"mlops.yaml": CONFIG + "report: {name: build}\n"}, number=1).head
-    change = into_branch(runner, "pages", {"mlops.yaml": ""}, head, number=1)
-    git(runner.project.root, "fetch", "--quiet", "origin")
-    change = _with_configuration_of(runner, change, head)
-    change.repository = FORK
+    """A branch without mlops.yaml is in many repositories: of pages, of an old release."""
+    work = runner.project
+    change = runner.propose({"mlops.yaml": CONFIG + "report: {name: build}\n"}, number=1, fork=FORK)
+    empty = git(work.root, "hash-object", "-t", "tree", "-w", "--stdin", stdin="")
+    change.base = git(work.root, "commit-tree", empty, "-m", "pages")
+    merging = ["-p", change.base, "-p", change.head, "-m", "merge"]
+    change.merge = git(work.root, "commit-tree", f"{change.head}^{{tree}}", *merging)
+    work.push("--force", f"{change.base}:refs/heads/pages", f"{change.merge}:refs/pull/1/merge")
     open_it(github, change)
     follow(runner, change, train(runner, change))
     assert conclusion(github, change.head, "build") == "none"
-
-
-def _with_configuration_of(runner: Runner, change: Change, head: str) -> Change:
-    """The merge has the head's mlops.yaml, as that of a change that adds it."""
-    work = runner.project
-    git(work.root, "switch", "--quiet", "--detach", change.base)
-    git(work.root, "merge", "--quiet", "--no-ff", "--no-commit", "-s", "ours", head)
-    git(work.root, "checkout", "--quiet", head, "--", ".")
-    git(work.root, "commit", "--quiet", "-m", "merge")
-    change.merge = git(work.root, "rev-parse", "HEAD")
-    git(work.root, "switch", "--quiet", "main")
-    work.push("--force", f"{change.merge}:refs/pull/{change.number}/merge")
-    return change
 
 
 def test_a_pull_request_into_another_branch_does_not_turn_the_check_green(
@@ -296,7 +290,7 @@ def test_a_matrix_of_models_waits_for_no_other_model(runner: Runner, github: Git
 def test_a_waiver_alone_is_shown_though_the_model_is_not_affected(runner: Runner, github: GitHubServer) -> None:
     rebase_main(runner, {"mlops.yaml": SCOPED})
     row = "{metric: accuracy, ceiling: 0.1, owner: octocat, reason: known, expires: 2099-01-01}"
-    change = opened(runner, {".mlops/waivers.yaml": f"- {row}\n"})
+    change = opened(runner, {".mlops/waivers.yaml": f"waivers:\n  - {row}\n"})
     runner.pull_request(change)
     assert "waiver" in "".join(ours(github, change.number))
 
@@ -327,6 +321,61 @@ def test_a_release_of_something_else_is_no_failure(runner: Runner) -> None:
     git(runner.project.root, "push", "--quiet", "origin", "tool-1.0")
     payload = {"action": "published", "release": {"tag_name": "tool-1.0"}, "repository": {"default_branch": "main"}}
     runner("release", "refs/tags/tool-1.0", payload, sha=sha)
+
+
+def test_a_change_cannot_write_into_the_comment_of_another_model(runner: Runner, github: GitHubServer) -> None:
+    rebase_main(runner, {"models/fraud.yaml": CONFIG.replace("project: churn", "project: fraud")})
+    change = opened(runner, {**WORSE, "mlops.yaml": CONFIG.replace("project: churn", "project: fraud")})
+    runner.pull_request(change, expect=1)
+    assert all("key=churn/churn" in body for body in ours(github, change.number))
+
+
+def test_of_one_change_two_record_jobs_at_once_say_the_same(runner: Runner, github: GitHubServer) -> None:
+    change = fork(runner, BETTER)
+    trained = train(runner, change)
+    github.fault(method="GET", path="/comments", kind=faults.slow(0.5))
+    follow(runner, change, trained)
+    follow(runner, change, Job(trained.place, "", {}, ""))
+    assert len(ours(github, change.number)) == 1
+
+
+def test_the_change_that_brings_the_configuration_is_recorded(runner: Runner, github: GitHubServer) -> None:
+    git(runner.project.root, "rm", "--quiet", "mlops.yaml")
+    runner.project.commit({})
+    runner.project.push()
+    change = opened(runner, {**BETTER, "mlops.yaml": CONFIG})
+    trained = runner.pull_request(change, run_id=50, part="train")
+    done = runner.pull_request(change, run_id=50, part="record", bundles=[trained.outputs["bundle"]], code=False)
+    assert done.outputs["verdict"] == "not evaluated"
+    assert conclusion(github, change.head) == "neutral"
+
+
+def test_a_change_that_renames_the_project_is_judged_by_the_old_rules(runner: Runner, github: GitHubServer) -> None:
+    change = opened(runner, {**WORSE, "mlops.yaml": CONFIG.replace("project: churn", "project: lapse")})
+    trained = runner.pull_request(change, run_id=50, part="train", expect=1)
+    runner.pull_request(change, run_id=50, part="record", bundles=[trained.outputs["bundle"]], code=False, expect=1)
+    assert conclusion(github, change.head) == "failure"
+
+
+def test_a_fork_that_is_gone_is_still_answered(runner: Runner, github: GitHubServer) -> None:
+    change = runner.propose(BETTER, number=1, fork=FORK)
+    number = github.open_pull_request(
+        head_sha=change.head, base_sha=change.base, head_repository=None, merge_sha=change.merge
+    )
+    trained = train(runner, change)
+    said = follow(runner, change, trained, head_repository=None).said
+    assert "recorded run" in said or "no open pull request" in said
+    assert len(runs(runner)) == (2 if ours(github, number) else 1)
+
+
+@pytest.mark.parametrize("folder", ["a b", "it's", 'say "x"', "[x]"])
+def test_a_checkout_may_lie_anywhere(runner: Runner, github: GitHubServer, folder: str) -> None:
+    change = opened(runner, BETTER)
+    runner.name = f"{folder}/job"
+    (runner.tmp_path / folder).mkdir()
+    trained = runner.pull_request(change, run_id=50, part="train")
+    runner.pull_request(change, run_id=50, part="record", bundles=[trained.outputs["bundle"]], code=False)
+    assert conclusion(github, change.head) == "success"
 
 
 @pytest.mark.parametrize("name", ["pull_request", "merge_group", "push", "workflow_run", "issue_comment", "release"])

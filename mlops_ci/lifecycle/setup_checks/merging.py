@@ -27,8 +27,8 @@ def check(asked: Asked, config: Config, branch: str, ours: Sequence[Workflow]) -
     """Yield whether *branch*, the default branch ("" if unknown), requires the check of *config*."""
     name = config.report.name
     if config.report.check == "none":
-        text = "no check is set (`report: check: off`), so that nothing can be required"
-        yield warning(_NAME, text, "remove `check: off` to block bad merges")
+        text = "no check is set (`report: check: none`), so that nothing can be required"
+        yield warning(_NAME, text, "remove `check: none` to block bad merges")
         return
     what = f"whether {branch or 'the default branch'} requires {name}"
     if not branch:
