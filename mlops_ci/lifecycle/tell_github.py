@@ -76,7 +76,7 @@ def _message(project: Project, event: Event, reaction: Reaction, found: Sequence
     codes = [gates.exit_code(report, on_inconclusive=project.config.on_inconclusive) for report in found]
     title, conclusion = reports.conclusion(found, codes, expected=expected)
     pictures = assets.show(project, found) if project.config.report.assets else {}
-    body = reports.markdown(found, expected=expected, pictures=pictures)
+    body = reports.markdown(found, expected=expected, pictures=pictures, order=order)
     begins = reports.worth_a_comment(found, project.config.report.comment)
     return _Message(title, conclusion, body, order, begins, found)
 

@@ -46,7 +46,7 @@ def markdown(
     expected: int = 0,
     pictures: Mapping[str, str] | None = None,
     budget_bytes: int = BUDGET_BYTES,
-    headline_only: bool = False,
+    order: Order | None = None,
     charts: bool = True,
 ) -> str:
     """
@@ -57,14 +57,12 @@ def markdown(
         expected: How many jobs are to report; with more than there are, nothing is called ready.
         pictures: Names of images, and where they are: `../blob/mlops-assets/<path>?raw=true`, nothing else is shown.
         budget_bytes: At least what a sentence and the marker need, 1,000.
-        headline_only: Say nothing but the first line.
+        order: Of the CI run that tells this, where that is not the one that trained: a run that was reused.
         charts: With charts in Mermaid, which GitHub draws; the numbers are there in any case.
     """
     several = [reports] if isinstance(reports, GateReport) else list(reports)
-    end = f"\n\n{marker(several)}\n"
+    end = f"\n\n{marker(several, order)}\n"
     head = _head(several, expected)
-    if headline_only:
-        return head + end
     room = budget_bytes - len(end.encode())
     shown = plots.pictures(pictures or {})
     if len(several) == 1 and expected <= 1:

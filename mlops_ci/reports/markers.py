@@ -24,11 +24,11 @@ _MARKER = re.compile(
 )
 
 
-def marker(reports: GateReport | Sequence[GateReport]) -> str:
-    """The line for a comment on *reports* (at least one), which are those of one CI run."""
+def marker(reports: GateReport | Sequence[GateReport], order: Order | None = None) -> str:
+    """The line for a comment on *reports* (at least one), told by the CI run of *order*, or by theirs."""
     several = [reports] if isinstance(reports, GateReport) else reports
     first = several[0].candidate
-    return line(key_of(several[0]), max(map(order_of, several)), sha=first.sha, run_id=first.run_id)
+    return line(key_of(several[0]), order or max(map(order_of, several)), sha=first.sha, run_id=first.run_id)
 
 
 def line(key: str, order: Order, *, sha: str = "", run_id: str = "") -> str:

@@ -100,6 +100,21 @@ def test_a_run_of_an_older_commit_does_not_overwrite_a_newer_one(runner: Runner,
     assert github.check_runs(older.head)[0]["conclusion"] == "failure"
 
 
+def test_a_run_that_is_reused_tells_its_verdict_in_the_name_of_the_newer_job(
+    runner: Runner, github: GitHubServer
+) -> None:
+    reusing = CONFIG.replace("command: python train.py", "command: python train.py\n  reuse: true")
+    runner.project.commit({"mlops.yaml": reusing})
+    runner.project.push()
+    runner.push()
+    change = opened(runner, BETTER)
+    first = runner.pull_request(change, run_id=100)
+    assert runner.pull_request(change, run_id=300).outputs["run-id"] == first.outputs["run-id"]
+    before = ours(github, change.number)
+    runner.pull_request(runner.propose(WORSE, number=change.number), run_id=200, expect=1)
+    assert ours(github, change.number) == before
+
+
 def test_a_planted_marker_is_nobodys_comment_of_ours(runner: Runner, github: GitHubServer) -> None:
     change = opened(runner, BETTER)
     planted = "<!-- mlops-ci v=1 key=churn/churn sha=0 run=0 order=999999.1 -->"
