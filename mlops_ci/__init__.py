@@ -57,7 +57,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "search_runs":
-        from mlops_ci.lifecycle.query_runs import search_runs  # noqa: PLC0415  # needs the whole installation
+        from mlops_ci.lifecycle.queries.query_runs import search_runs  # noqa: PLC0415  # needs the whole installation
 
         return search_runs
     if name not in __all__:

@@ -13,7 +13,7 @@ from mlops_ci.cli import show
 @show.exits
 def command(ctx: click.Context, json_output: bool) -> None:
     """List the decisions that are asked for."""
-    from mlops_ci.lifecycle.approve import asked_for
+    from mlops_ci.lifecycle.approvals.approve import asked_for
     from mlops_ci.records import timestamp
 
     found = asked_for(show.project_of(ctx))

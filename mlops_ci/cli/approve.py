@@ -26,7 +26,7 @@ def command(ctx: click.Context, plan: str, key: Path, reject: str, json_output: 
 
     `mlops-ci approvals` lists what is asked for.
     """
-    from mlops_ci.lifecycle.approve import decide
+    from mlops_ci.lifecycle.approvals.approve import decide
 
     decision, reached = decide(show.project_of(ctx), plan, key=key, reject=reject)
     if json_output:

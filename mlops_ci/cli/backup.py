@@ -12,7 +12,7 @@ from mlops_ci.cli import show
 from mlops_ci.cli.progress import progress
 
 if TYPE_CHECKING:
-    from mlops_ci.lifecycle.back_up import Verified
+    from mlops_ci.lifecycle.backups.back_up import Verified
 
 
 @click.command()
@@ -28,7 +28,7 @@ def command(ctx: click.Context, file: Path, no_artifacts: bool, json_output: boo
     had; the file has everything else. `mlops-ci restore` brings it back, into any kind of ledger and store.
     """
     from mlops_ci.errors import IntegrityError
-    from mlops_ci.lifecycle.back_up import back_up
+    from mlops_ci.lifecycle.backups.back_up import back_up
 
     # A job that is cancelled leaves no half of a file.
     signal.signal(signal.SIGTERM, _interrupt)

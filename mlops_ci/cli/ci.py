@@ -62,16 +62,16 @@ def command(ctx: click.Context, part: str, patterns: tuple[str, ...], output: Pa
 
 
 def _react(ctx: click.Context, event: Event, part: str, patterns: tuple[str, ...], folder: Path) -> Reaction:
-    from mlops_ci.lifecycle import react
-
     notify = show.notifier(ctx)
     if part == "record" or event.kind in {"workflow_run", "comment"}:
         name = str(ctx.find_root().obj["config_path"] or "")
         found = [path for pattern in patterns for path in _matching(pattern)]
-        return react.react_without_code(event, found, config_name=name, into=folder, notify=notify)
-    return react.react(
-        show.project_of(ctx), event, part="train" if part == "train" else "all", into=folder, notify=notify
-    )
+        from mlops_ci.lifecycle.events.react_without_code import react_without_code
+
+        return react_without_code(event, found, config_name=name, into=folder, notify=notify)
+    from mlops_ci.lifecycle.events.react import react
+
+    return react(show.project_of(ctx), event, part="train" if part == "train" else "all", into=folder, notify=notify)
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -81,7 +81,7 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _needs(ctx: click.Context, event: Event, part: str) -> list[str]:
-    from mlops_ci.lifecycle import needs
+    from mlops_ci.lifecycle.events import needs
 
     path = ctx.find_root().obj["config_path"]
     return needs.extras(event, part, Path.cwd(), config_path=Path(path) if path else None)

@@ -23,7 +23,7 @@ def command(ctx: click.Context, file: Path, check_only: bool, json_output: bool)
     interrupted can be run again. Any kind of ledger and store can be restored into any other.
     """
     from mlops_ci.cli.backup import count, say
-    from mlops_ci.lifecycle.back_up import check, restore
+    from mlops_ci.lifecycle.backups.back_up import check, restore
 
     if check_only:
         with progress(ctx) as told:

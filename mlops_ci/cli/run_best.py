@@ -29,7 +29,7 @@ def command(
 
     The last value counts, if it is finite; of equals the run that started first.
     """
-    from mlops_ci.lifecycle.query_runs import metric_and_direction, scope_of
+    from mlops_ci.lifecycle.queries.query_runs import metric_and_direction, scope_of
     from mlops_ci.lifecycle.synchronize import open_projection
 
     project = show.project_of(ctx)

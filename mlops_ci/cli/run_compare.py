@@ -11,7 +11,7 @@ from mlops_ci.cli.runs import which
 
 if TYPE_CHECKING:
     from mlops_ci.entities import Scalar
-    from mlops_ci.lifecycle.compare_runs import Line
+    from mlops_ci.lifecycle.queries.compare_runs import Line
     from mlops_ci.store import FoundRun
 
 _WIDEST = 5  # runs as columns; more are lines
@@ -33,8 +33,8 @@ def command(ctx: click.Context, run_ids: tuple[str, ...], **options: Any) -> Non
     The first digits of an id are enough. A * stands at the best value of a metric.
     """
     from mlops_ci.errors import UsageError
-    from mlops_ci.lifecycle.compare_runs import compare
-    from mlops_ci.lifecycle.query_runs import scope_of
+    from mlops_ci.lifecycle.queries.compare_runs import compare
+    from mlops_ci.lifecycle.queries.query_runs import scope_of
     from mlops_ci.lifecycle.synchronize import open_projection
 
     project = show.project_of(ctx)

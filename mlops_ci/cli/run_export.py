@@ -26,8 +26,8 @@ def command(ctx: click.Context, output: str, kind: str | None, **options: Any) -
     The columns are run_id, status, started and so on, then params.<name>, metrics.<name> (the last value) and
     tags.<name>. The file is there when it is whole, or not at all.
     """
-    from mlops_ci.lifecycle.export_runs import export_runs
-    from mlops_ci.lifecycle.query_runs import scope_of
+    from mlops_ci.lifecycle.queries.export_runs import export_runs
+    from mlops_ci.lifecycle.queries.query_runs import scope_of
 
     project = show.project_of(ctx)
     scope = scope_of(

@@ -102,7 +102,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _listed(store: Store, project: Project, options: dict[str, Any]) -> tuple[list[FoundRun], str]:
-    from mlops_ci.lifecycle.query_runs import scope_of
+    from mlops_ci.lifecycle.queries.query_runs import scope_of
 
     scope = scope_of(
         project, experiment=options["experiment"], archived=options["archived"], deleted=options["deleted"]

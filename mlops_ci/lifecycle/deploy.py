@@ -16,8 +16,9 @@ from mlops_ci import git, records
 from mlops_ci.config import Target as TargetConfig
 from mlops_ci.entities import Deployment, Plan, Smoke
 from mlops_ci.errors import AwaitsApproval, MlopsCIError, Refused, UsageError
-from mlops_ci.lifecycle import approve, four_eyes, policy
-from mlops_ci.lifecycle.comment_witness import witness_of
+from mlops_ci.lifecycle import policy
+from mlops_ci.lifecycle.approvals import approve, four_eyes
+from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.deployments import current, deployments, serving
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch

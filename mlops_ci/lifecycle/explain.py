@@ -24,10 +24,11 @@ from mlops_ci.entities import (
     Run,
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
-from mlops_ci.lifecycle import approval_requests, decisions, find_experiments, four_eyes, policy
-from mlops_ci.lifecycle.approval_requests import Asked
-from mlops_ci.lifecycle.comment_witness import witness_of
-from mlops_ci.lifecycle.decisions import Case, Unconfirmed
+from mlops_ci.lifecycle import find_experiments, policy
+from mlops_ci.lifecycle.approvals import approval_requests, decisions, four_eyes
+from mlops_ci.lifecycle.approvals.approval_requests import Asked
+from mlops_ci.lifecycle.approvals.comment_witness import witness_of
+from mlops_ci.lifecycle.approvals.decisions import Case, Unconfirmed
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch

@@ -98,7 +98,6 @@ def train(
         UsageError: No commit yet, or the command cannot be started.
         ServiceError: What training left cannot be stored; the run folder keeps it.
     """
-    threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     for taken in take_in.leftovers(project):
         notify(f"recorded run {taken.run.run_id}, which {taken.run.status} earlier and had not been recorded")
     git_state = identity.facts(project)
@@ -107,6 +106,7 @@ def train(
         reused = _reusable(project)
         if reused is not None:
             return Training(taken=reused, reused=True)
+    threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     folder, context = _prepare(project, command, git_state)
     probe = environment.start(environment.interpreter_of(command, project.checkout.root))
     exit_code, duration_s = _run(context, folder, project, output)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_ci.entities import GateReport
-from mlops_ci.lifecycle.deploy import Deployed
-from mlops_ci.lifecycle.judge import Judgement
-from mlops_ci.lifecycle.register_model import Registered
+
+if TYPE_CHECKING:
+    from mlops_ci.lifecycle.deploy import Deployed
+    from mlops_ci.lifecycle.judge import Judgement
+    from mlops_ci.lifecycle.register_model import Registered
 
 
 @dataclass(frozen=True)

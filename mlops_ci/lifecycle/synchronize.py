@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_ci.errors import IntegrityError, ServiceError
+from mlops_ci.errors import IntegrityError, MlopsCIError, ServiceError
 from mlops_ci.ledger import Ledger
 from mlops_ci.lifecycle import take_in
 from mlops_ci.lifecycle.project import Project
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_ci.store import Store
 
 _PROJECTION = "store.db"
+_MANY_RECORDS = 500  # with refs of their own, before a push to a branch folds them
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,14 @@ def _take_in(store: Store, ledger: Ledger, warning: type[Warning] | None) -> Non
             raise
         store.project(ledger.waiting())
         warnings.warn(f"{error}; what follows is what is known here", warning, stacklevel=2)
+
+
+def fold_quietly(project: Project, notify: Callable[[str], None]) -> None:
+    """Keep the ledger small, now and then, where a job may write to it anyway."""
+    try:
+        folded, _ = project.ledger.fold(at_least=_MANY_RECORDS)
+    except MlopsCIError as error:
+        notify(f"old records were not folded: {error}; a later push tries again")
+    else:
+        if folded:
+            notify(f"folded {folded} records into refs/mlops/ledger")

@@ -14,7 +14,7 @@ from mlops_ci.entities import GateReport
 from mlops_ci.reports import cells, gated, plots, words
 from mlops_ci.reports.escape import text
 from mlops_ci.reports.folds import Section
-from mlops_ci.reports.markers import marker
+from mlops_ci.reports.markers import Order, marker
 from mlops_ci.reports.sections import sections
 
 BUDGET_BYTES = 60_000  # GitHub refuses more than 65,536 characters, and counts them in its own way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from mlops_ci import records
 from mlops_ci.entities import Author, Metric, Run
-from mlops_ci.lifecycle.bundle import read_bundle, write_bundle
+from mlops_ci.lifecycle.two_jobs.bundle import read_bundle, write_bundle
 from tests.cli.conftest import CONFIG, Workplace
 from tests.cli.jobs import Change, Job, Runner
 from tests.cli.test_github import BETTER, CHECK, WORSE, open_it, opened, ours
@@ -43,11 +44,11 @@ def runner(project: Workplace, tmp_path: Path, github: GitHubServer) -> Runner:
     return made
 
 
-def rebase_main(runner: Runner, files: dict[str, str], *, run_id: int = 20) -> None:
+def rebase_main(runner: Runner, files: dict[str, str], *, expect: int = 0) -> None:
     """Commit *files* to main, and train that."""
     runner.project.commit(files)
     runner.project.push()
-    runner.push(run_id=run_id)
+    runner.push(run_id=20, expect=expect)
 
 
 def into_branch(runner: Runner, branch: str, files: dict[str, str], head: str, *, number: int) -> Change:
@@ -85,7 +86,7 @@ def conclusion(github: GitHubServer, sha: str, name: str = CHECK) -> str:
 
 
 def test_the_head_does_not_say_whether_an_inconclusive_comparison_passes(runner: Runner, github: GitHubServer) -> None:
-    rebase_main(runner, {"mlops.yaml": LATER})
+    rebase_main(runner, {"mlops.yaml": LATER}, expect=1)
     change = opened(runner, {**RECALL, "mlops.yaml": LATER + "on_inconclusive: pass\n"})
     job = runner.pull_request(change, expect=6)
     assert job.outputs["verdict"] == "inconclusive"
@@ -93,7 +94,7 @@ def test_the_head_does_not_say_whether_an_inconclusive_comparison_passes(runner:
 
 
 def test_a_fork_does_not_say_whether_an_inconclusive_comparison_passes(runner: Runner, github: GitHubServer) -> None:
-    rebase_main(runner, {"mlops.yaml": LATER})
+    rebase_main(runner, {"mlops.yaml": LATER}, expect=1)
     change = fork(runner, {**RECALL, "mlops.yaml": LATER + "on_inconclusive: pass\n"})
     follow(runner, change, train(runner, change, expect=6))
     assert conclusion(github, change.head) == "failure"
@@ -124,9 +125,7 @@ def test_a_fork_cannot_name_its_check_where_no_configuration_rules(runner: Runne
     assert conclusion(github, change.head, "build") == "none"
 
 
-def test_a_pull_request_into_another_branch_does_not_turn_the_check_green(
-    runner: Runner, github: GitHubServer
-) -> None:
+def test_a_pull_request_into_another_branch_does_not_turn_the_check_green(runner: Runner, github: GitHubServer) -> None:
     """Checks are of commits: the same head, proposed to a branch with weak gates, shares them."""
     change = opened(runner, WORSE)
     runner.pull_request(change, run_id=50, expect=1)
@@ -169,8 +168,10 @@ def test_a_path_that_names_nothing_does_not_let_every_change_pass(
 # Baselines and versions.
 
 
-def test_a_bundle_cannot_say_that_it_trained_the_tip_of_main(runner: Runner, github: GitHubServer, tmp_path: Path) -> None:
-    """main is proposed to a branch whose code trains; what was checked out is the merge, and not main."""
+def test_a_bundle_cannot_say_that_it_trained_the_tip_of_main(
+    runner: Runner, github: GitHubServer, tmp_path: Path
+) -> None:
+    """Main is proposed to a branch whose code trains; what was checked out is the merge, and not main."""
     tip = git(runner.project.remote, "rev-parse", "main")
     git(runner.project.root, "fetch", "--quiet", "origin")
     change = into_branch(runner, "lax", {"params.json": '{"accuracy": 0.99}'}, _empty(runner, tip), number=1)
@@ -182,6 +183,11 @@ def test_a_bundle_cannot_say_that_it_trained_the_tip_of_main(runner: Runner, git
     bundle = forged(trained.outputs["bundle"], tmp_path, claim)
     runner.pull_request(change, run_id=50, part="record", bundles=[bundle], code=False, expect=4)
     assert len(runs(runner)) == 1
+    git(runner.project.root, "tag", "-m", "one", "churn@v1.0.0", tip)
+    git(runner.project.root, "push", "--quiet", "origin", "churn@v1.0.0")
+    payload = {"repository": {"default_branch": "main"}}
+    released = runner("push", "refs/tags/churn@v1.0.0", payload, sha=tip)
+    assert released.outputs["run-id"] == runs(runner)[0]["run_id"]
 
 
 def _empty(runner: Runner, parent: str) -> str:
@@ -330,13 +336,32 @@ def test_a_change_cannot_write_into_the_comment_of_another_model(runner: Runner,
     assert all("key=churn/churn" in body for body in ours(github, change.number))
 
 
-def test_of_one_change_two_record_jobs_at_once_say_the_same(runner: Runner, github: GitHubServer) -> None:
-    change = fork(runner, BETTER)
-    trained = train(runner, change)
-    github.fault(method="GET", path="/comments", kind=faults.slow(0.5))
-    follow(runner, change, trained)
-    follow(runner, change, Job(trained.place, "", {}, ""))
-    assert len(ours(github, change.number)) == 1
+def test_two_jobs_that_tell_at_once_leave_one_comment(runner: Runner, github: GitHubServer, tmp_path: Path) -> None:
+    """Both look, neither finds one, both write: the later edits reach the older of them alone."""
+    change = opened(runner, BETTER)
+    github.fault(method="GET", path="/comments", times=2, kind=faults.slow(3))
+    cells = [json.dumps({"python": version}) for version in ("3.11", "3.12")]
+
+    def job(cell: str) -> Job:
+        own = Runner(runner.project, tmp_path, github, name=f"cell{cells.index(cell)}-")
+        return own.pull_request(change, run_id=50, MLOPS_MATRIX_CELL=cell, MLOPS_MATRIX_TOTAL="2")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(job, cells))
+    bodies = ours(github, change.number)
+    assert ["1 of 2 jobs have reported" in body for body in bodies] == [False]
+
+
+def test_a_job_without_a_checkout_finds_that_nothing_changed_since_an_older_run(
+    runner: Runner, github: GitHubServer
+) -> None:
+    rebase_main(runner, {"mlops.yaml": SCOPED})
+    rebase_main(runner, {"notes.md": "a word\n"})
+    rebase_main(runner, {"notes.md": "two words\n"})
+    change = opened(runner, {"notes.md": "three words\n"})
+    runner.pull_request(change, run_id=50, part="train")
+    done = runner.pull_request(change, run_id=50, part="record", code=False)
+    assert done.outputs["verdict"] == "not affected"
 
 
 def test_the_change_that_brings_the_configuration_is_recorded(runner: Runner, github: GitHubServer) -> None:

@@ -27,16 +27,17 @@ from mlops_ci import records
 from mlops_ci.ci import Event, Remark
 from mlops_ci.entities import Approval, Author, CiRun, Deployment, Plan
 from mlops_ci.errors import ServiceError
-from mlops_ci.lifecycle import approve, policy
-from mlops_ci.lifecycle.answer_comment import Answer, answer, is_addressed
-from mlops_ci.lifecycle.approval_requests import Asked, requests
-from mlops_ci.lifecycle.approve import Standing
-from mlops_ci.lifecycle.comment_commands import Command, command_of
-from mlops_ci.lifecycle.comment_witness import witness_of
-from mlops_ci.lifecycle.decisions import statement
+from mlops_ci.lifecycle import policy
+from mlops_ci.lifecycle.approvals import approve
+from mlops_ci.lifecycle.approvals.answer_comment import Answer, answer, is_addressed
+from mlops_ci.lifecycle.approvals.approval_requests import Asked, requests
+from mlops_ci.lifecycle.approvals.approve import Standing
+from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
+from mlops_ci.lifecycle.approvals.comment_witness import witness_of
+from mlops_ci.lifecycle.approvals.decisions import statement
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.record_bundles import open_project
+from mlops_ci.lifecycle.two_jobs.record_bundles import open_project
 from mlops_ci.records import Record
 from tests.cli.conftest import CONFIG, FILES, Workplace, _workplace
 from tests.cli.test_release import MODEL, TRAIN_WITH_MODEL

@@ -354,7 +354,7 @@ def test_protection_that_the_token_may_not_see_is_no_lack_of_it(unruled: Clinic)
 
 
 def test_no_check_no_rule(clinic: Clinic) -> None:
-    clinic.project.commit({"mlops.yaml": CONFIG + PROTECTED + "report: {check: 'off'}\n"})
+    clinic.project.commit({"mlops.yaml": CONFIG + PROTECTED + "report: {check: none}\n"})
     assert clinic.finds()["merging.required"]["level"] == "warning"
 
 

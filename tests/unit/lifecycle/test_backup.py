@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlops_ci import digests, records
 from mlops_ci.entities import Adoption, ArtifactRef, Metric
 from mlops_ci.errors import Conflict, IntegrityError, MlopsCIError, UsageError
-from mlops_ci.lifecycle.back_up import back_up, check, restore
+from mlops_ci.lifecycle.backups.back_up import back_up, check, restore
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record
 

@@ -34,7 +34,7 @@ from mlops_ci.entities import (
 )
 from mlops_ci.errors import IntegrityError, MlopsCIError, Refused, ServiceError, UsageError
 from mlops_ci.lifecycle import identity
-from mlops_ci.lifecycle.bundle import Bundle, Facts, Limits, read_bundle, vouch, write_bundle
+from mlops_ci.lifecycle.two_jobs.bundle import Bundle, Facts, Limits, read_bundle, vouch, write_bundle
 from mlops_ci.records import Record
 
 from .hostile_zips import Entry, listed, members, zipped

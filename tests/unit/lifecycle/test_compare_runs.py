@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from mlops_ci.entities import Author, Dataset, GitState, Metric, Run
-from mlops_ci.lifecycle.compare_runs import Line, compare
+from mlops_ci.lifecycle.queries.compare_runs import Line, compare
 from mlops_ci.store import FoundRun
 
 

@@ -17,9 +17,9 @@ import pytest
 from mlops_ci import records
 from mlops_ci.entities import Author, GitState, Metric, Run, RunChange, Scalar
 from mlops_ci.errors import UsageError
-from mlops_ci.lifecycle.export_runs import export_runs
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.query_runs import search_runs
+from mlops_ci.lifecycle.queries.export_runs import export_runs
+from mlops_ci.lifecycle.queries.query_runs import search_runs
 from mlops_ci.records import Record
 from mlops_ci.store import Store
 from tests.repositories import commit, make_clone

@@ -293,7 +293,7 @@ def test_an_unknown_default_branch_is_no_mistake(pair: Path) -> None:
         ("{check: status}", "checks: write", [("permissions", "wrong")]),
         ("{check: check-run}", "statuses: write", [("permissions", "wrong")]),
         ("{check: auto}", "statuses: write", []),
-        ("{check: 'off'}", "issues: read", []),
+        ("{check: none}", "issues: read", []),
     ],
 )
 def test_the_check_takes_what_it_is(

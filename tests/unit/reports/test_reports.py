@@ -228,11 +228,6 @@ def test_what_a_stranger_reports_is_said_to_be_so_and_links_only_to_github():
     assert links_of(reports.markdown(SELF_REPORTED))
 
 
-def test_the_headline_alone_is_one_line_and_a_marker():
-    assert len(reports.markdown(FAILED, headline_only=True).split()) < 40
-    assert reports.markdown(FAILED, headline_only=True).endswith(f"\n\n{reports.marker(FAILED)}\n")
-
-
 @pytest.mark.parametrize("report", [*(case for name, case in CASES.items() if name != "huge"), CELLS])
 def test_a_table_is_narrow_enough_for_a_phone(report):
     assert all(set(rows) <= {2, 3, 4, 5, 6} for rows in tables_of(reports.markdown(report)))

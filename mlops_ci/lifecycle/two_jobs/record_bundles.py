@@ -18,12 +18,13 @@ from mlops_ci.config import Config
 from mlops_ci.entities import Run
 from mlops_ci.errors import ConfigError, Refused, TrainingFailed
 from mlops_ci.git import Checkout
-from mlops_ci.lifecycle import policy, without_code
-from mlops_ci.lifecycle.bundle import Bundle, Facts, read_bundle, vouch
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.find_baseline import RecordedRun
 from mlops_ci.lifecycle.judge import judge
 from mlops_ci.lifecycle.project import CONFIG_NAME, Project
 from mlops_ci.lifecycle.reaction import Reaction
+from mlops_ci.lifecycle.two_jobs import without_code
+from mlops_ci.lifecycle.two_jobs.bundle import Bundle, Facts, read_bundle, vouch
 
 Notify = Callable[[str], None]
 

@@ -15,8 +15,8 @@ from mlops_ci import gates, reports
 from mlops_ci.ci import Event
 from mlops_ci.entities import GateReport
 from mlops_ci.errors import MlopsCIError, ServiceError
-from mlops_ci.lifecycle import assets
-from mlops_ci.lifecycle.gather import gathered
+from mlops_ci.lifecycle.events import assets
+from mlops_ci.lifecycle.events.gather import gathered
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
 

@@ -18,8 +18,9 @@ from typing import BinaryIO
 from mlops_ci import records
 from mlops_ci.entities import Author, CiRun, GitState, Run
 from mlops_ci.errors import Refused, ServiceError, UsageError
-from mlops_ci.lifecycle import bundle_file, claimed_run, identity, named_bytes
-from mlops_ci.lifecycle.bundle_file import ARTIFACTS, LIMITS, RECORDS, Limits, Member
+from mlops_ci.lifecycle import identity, named_bytes
+from mlops_ci.lifecycle.two_jobs import bundle_file, claimed_run
+from mlops_ci.lifecycle.two_jobs.bundle_file import ARTIFACTS, LIMITS, RECORDS, Limits, Member
 from mlops_ci.records import Record
 from mlops_ci.reports.escape import visible
 

@@ -17,10 +17,18 @@ from mlops_ci import records, signatures
 from mlops_ci.config import ApprovalRule
 from mlops_ci.entities import Approval, ApprovalRequest, Plan
 from mlops_ci.errors import MlopsCIError
-from mlops_ci.lifecycle import decisions, four_eyes, policy
-from mlops_ci.lifecycle.approval_requests import Asked, key_of, open_requests, requests, requests_among, rule_of
-from mlops_ci.lifecycle.comment_witness import witness_of
-from mlops_ci.lifecycle.decisions import Case, Unconfirmed, Witness
+from mlops_ci.lifecycle import policy
+from mlops_ci.lifecycle.approvals import decisions, four_eyes
+from mlops_ci.lifecycle.approvals.approval_requests import (
+    Asked,
+    key_of,
+    open_requests,
+    requests,
+    requests_among,
+    rule_of,
+)
+from mlops_ci.lifecycle.approvals.comment_witness import witness_of
+from mlops_ci.lifecycle.approvals.decisions import Case, Unconfirmed, Witness
 from mlops_ci.lifecycle.deployments import deployments, serving
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project

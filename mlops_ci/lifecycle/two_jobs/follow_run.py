@@ -17,7 +17,7 @@ from mlops_ci.ci import Event
 from mlops_ci.entities import Author, CiRun
 from mlops_ci.errors import Refused
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.train_apart import NAME
+from mlops_ci.lifecycle.two_jobs.train_apart import NAME
 
 if TYPE_CHECKING:
     from mlops_ci.github import GitHub

@@ -14,7 +14,7 @@ from mlops_ci import quoting, records
 from mlops_ci.config import ApprovalRule, Config
 from mlops_ci.entities import Approval, Plan
 from mlops_ci.errors import MlopsCIError, UsageError
-from mlops_ci.lifecycle.approve import Standing
+from mlops_ci.lifecycle.approvals.approve import Standing
 from mlops_ci.lifecycle.policy import WAIVERS
 from mlops_ci.numerals import count
 from mlops_ci.reports import escape

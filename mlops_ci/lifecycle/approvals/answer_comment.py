@@ -16,11 +16,12 @@ from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import Approval
 from mlops_ci.errors import IntegrityError, MlopsCIError, Refused, ServiceError, UsageError
-from mlops_ci.lifecycle import approval_requests, approve, decisions, four_eyes, policy
-from mlops_ci.lifecycle.approval_requests import Asked, moment_of
-from mlops_ci.lifecycle.comment_commands import Command, command_of
-from mlops_ci.lifecycle.comment_replies import Reply, counted, refused, waiver_row
-from mlops_ci.lifecycle.comment_witness import CommentWitness
+from mlops_ci.lifecycle import policy
+from mlops_ci.lifecycle.approvals import approval_requests, approve, decisions, four_eyes
+from mlops_ci.lifecycle.approvals.approval_requests import Asked, moment_of
+from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
+from mlops_ci.lifecycle.approvals.comment_replies import Reply, counted, refused, waiver_row
+from mlops_ci.lifecycle.approvals.comment_witness import CommentWitness
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record

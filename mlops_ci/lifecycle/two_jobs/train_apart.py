@@ -14,11 +14,11 @@ from pathlib import Path
 from mlops_ci import records
 from mlops_ci.errors import ConfigError, InputError, ServiceError, TrainingFailed
 from mlops_ci.lifecycle import log_run, named_bytes
-from mlops_ci.lifecycle.bundle import write_bundle
 from mlops_ci.lifecycle.find_baseline import RecordedRun
 from mlops_ci.lifecycle.judge import Judgement, judge
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
+from mlops_ci.lifecycle.two_jobs.bundle import write_bundle
 from mlops_ci.records import Record
 
 NAME = "mlops-bundle.zip"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mlops_ci.errors import ServiceError, UsageError
-from mlops_ci.lifecycle import query_runs
 from mlops_ci.lifecycle.project import Project
+from mlops_ci.lifecycle.queries import query_runs
 from mlops_ci.lifecycle.synchronize import open_projection
 from mlops_ci.providers import optional_extra, suggestion
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from mlops_ci.config import ApprovalRule
 from mlops_ci.errors import MlopsCIError, NotFound, ServiceError
-from mlops_ci.lifecycle import four_eyes
-from mlops_ci.lifecycle.decisions import Unconfirmed
+from mlops_ci.lifecycle.approvals import four_eyes
+from mlops_ci.lifecycle.approvals.decisions import Unconfirmed
 from mlops_ci.lifecycle.project import Project, web_address
 
 if TYPE_CHECKING:

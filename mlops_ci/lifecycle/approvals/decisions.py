@@ -18,9 +18,9 @@ from mlops_ci import records, signatures
 from mlops_ci.config import ApprovalRule
 from mlops_ci.entities import Approval
 from mlops_ci.errors import Refused, ServiceError
-from mlops_ci.lifecycle import four_eyes
-from mlops_ci.lifecycle.approval_requests import Asked, moment_of, rule_of
-from mlops_ci.lifecycle.comment_commands import Command, command_of
+from mlops_ci.lifecycle.approvals import four_eyes
+from mlops_ci.lifecycle.approvals.approval_requests import Asked, moment_of, rule_of
+from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.records import Record
 from mlops_ci.signatures import Signer

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from mlops_ci import records
 from mlops_ci.errors import Conflict, IntegrityError, NotFound, ServiceError, UsageError
 from mlops_ci.ledger import Ledger
-from mlops_ci.lifecycle.backup_file import (
+from mlops_ci.lifecycle.backups.backup_file import (
     ARTIFACTS,
     CLAIMS,
     FORMAT,

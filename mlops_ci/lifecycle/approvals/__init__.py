@@ -1,0 +1,1 @@
+"""Approvals: who must agree to a deployment, what they said, and whether it counts."""

@@ -1,0 +1,79 @@
+"""React to a CI event without the repository's code: record what another job trained, answer a comment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_ci.ci import Event
+from mlops_ci.errors import UsageError
+from mlops_ci.lifecycle import reach_github
+from mlops_ci.lifecycle.approvals import answer_comment
+from mlops_ci.lifecycle.events import tell_github
+from mlops_ci.lifecycle.events.trained_before import demand_training, known
+from mlops_ci.lifecycle.reaction import Reaction
+from mlops_ci.lifecycle.synchronize import fold_quietly
+from mlops_ci.lifecycle.two_jobs import follow_run, record_bundles
+
+Notify = Callable[[str], None]
+
+
+def react_without_code(
+    event: Event, bundles: Sequence[Path], *, config_name: str, into: Path, notify: Notify
+) -> Reaction:
+    """
+    Do the part of *event* that may write and runs no code of the repository: record what another job trained.
+
+    Args:
+        event: What CI was started by; where that is another run that has ended, its bundles are fetched.
+        bundles: What the training jobs left.
+        config_name: The configuration's path in the repository; mlops.yaml, if "".
+        into: An empty folder to work in.
+        notify: Told in a sentence what is going on.
+
+    Raises:
+        UsageError: The event is none that this part knows.
+        Refused: A bundle is not what it should be; nothing was recorded.
+    """
+    if event.kind == "workflow_run":
+        return _followed(event, config_name=config_name, into=into, notify=notify)
+    if event.kind == "comment":
+        return _answered(event, config_name=config_name, into=into, notify=notify)
+    demand_training(event)
+    project = record_bundles.open_project(event, into / "repository", config_name=config_name)
+    ruled = record_bundles.ruled_by_base(project)
+    before = known(ruled, project, event, keep=True, notify=notify) if not bundles else None
+    reaction = before or record_bundles.record(project, bundles, self_reported=False, notify=notify)
+    if not event.is_proposal:
+        fold_quietly(ruled, notify)
+    return tell_github.tell(ruled, reaction, reach_github.connect(event))
+
+
+def _followed(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:
+    """Record what the job of a fork trained. Its verdict is a check on its commit, and no failure of this job."""
+    hub = reach_github.connect(event)
+    if hub is None:
+        raise UsageError("there is no token to ask GitHub with", hint="the action's input `github-token` is one")
+    found = follow_run.follow(event, hub)
+    if found.nothing:
+        return Reaction(0, nothing=found.nothing)
+    project = record_bundles.open_project(found.event, into / "repository", config_name=config_name)
+    ruled = record_bundles.ruled_by_base(project)
+    if not found.self_reported and follow_run.is_recorded(ruled):
+        return Reaction(0, nothing=f"run {found.event.run.run_id} was recorded by its own job")
+    bundles = follow_run.bundles(found.event, hub, into / "bundles")
+    reaction = record_bundles.record(project, bundles, self_reported=found.self_reported, notify=notify)
+    told = tell_github.tell(ruled, reaction, hub)
+    if told.failure:
+        notify(told.failure)
+    return replace(told, exit_code=0, failure="")
+
+
+def _answered(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:
+    """Do what a comment orders; most order nothing, and cost no request."""
+    if not answer_comment.is_addressed(event):
+        return Reaction(0, nothing="the comment orders nothing")
+    project = record_bundles.open_project(event, into / "repository", config_name=config_name)
+    done = answer_comment.answer(project, event, reach_github.connect(event), notify)
+    return Reaction(0, nothing=done.nothing, comment_url=done.url, missing=done.missing)
