@@ -79,9 +79,10 @@ def _tag(env: Mapping[str, str], name: str, payload: Mapping[str, Any]) -> str:
         return named
     if name == "workflow_dispatch":
         return _get(payload, "inputs", "tag").strip().removeprefix("refs/tags/")
+    pushed = reference.removeprefix("refs/tags/") if reference.startswith("refs/tags/") else ""
     if name == "release":
-        return _get(payload, "release", "tag_name") or reference.removeprefix("refs/tags/")
-    return reference.removeprefix("refs/tags/") if name == "push" and reference.startswith("refs/tags/") else ""
+        return _get(payload, "release", "tag_name") or pushed
+    return pushed if name == "push" else ""
 
 
 def _nothing(name: str, payload: Mapping[str, Any], tag: str) -> str:

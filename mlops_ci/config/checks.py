@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from mlops_ci.config.structs import ApprovalRule, Gate, Registry
+from mlops_ci.config.structs import ApprovalRule, Gate, Registry, RunConfig
 from mlops_ci.gates import direction_of
 
 _TAG = re.compile(r"(?![-/.])(?!.*(\.\.|//|/\.|\.lock(/|$)|[./]$))[A-Za-z0-9._/@+-]+")
@@ -55,6 +55,13 @@ def _direction(gate: Gate) -> Iterator[tuple[str, str]]:
         yield rule, f"{said}; did you mean {right!r}? If not, say `better: {other}`"
 
 
+def _run(run: RunConfig) -> Iterator[tuple[str, str]]:
+    """A path that is none would match nothing, and nothing would ever be trained."""
+    for path in run.paths:
+        if any(sign in path for sign in "*?[") or path.startswith(("/", "../")) or "\\" in path:
+            yield "paths", f'found "{path}"; allowed: files and folders of the repository, without patterns'
+
+
 def _registry(registry: Registry) -> Iterator[tuple[str, str]]:
     example = registry.tag.replace("{model}", "m").replace("{version}", "1.0.0")
     if registry.tag.count("{version}") != 1:
@@ -77,5 +84,6 @@ def _approval(rule: ApprovalRule) -> Iterator[tuple[str, str]]:
 _CHECKS: dict[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
     Gate: _gate,
     Registry: _registry,
+    RunConfig: _run,
     ApprovalRule: _approval,
 }

@@ -39,6 +39,9 @@ _NO_RIGHTS = re.compile(
 )
 
 
+_LATER = re.compile(r"rate limit|error: 429|secondary|abuse", re.IGNORECASE)
+
+
 class PushRefused(ServiceError):
     """The remote answered, and will not take this push as it is."""
 
@@ -225,7 +228,7 @@ class SideRepository:
         try:
             self.run(["push", "--quiet", "--dry-run", "--", _REMOTE, f"{tree}:refs/mlops/probe"])
         except git.GitError as error:
-            if _NO_RIGHTS.search(error.stderr):
+            if _NO_RIGHTS.search(error.stderr) and not _LATER.search(error.stderr):
                 return False
             raise _unreachable(error) from error
         return True

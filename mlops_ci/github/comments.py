@@ -96,8 +96,7 @@ def post_comment(
     oldest = min(ours, key=lambda comment: comment.id)
     if _same(oldest.body or "", body):
         return PostedComment(oldest.html_url, "unchanged")
-    what = f"edit the comment on #{number}"
-    hub.request("PATCH", f"issues/comments/{oldest.id}", body={"body": body}, what=what, needs=_NEEDS)
+    _edit(hub, number, oldest, body)
     return PostedComment(oldest.html_url, "updated")
 
 
@@ -162,7 +161,20 @@ def _create(hub: GitHub, number: int, body: str, order_of: OrderOf, order: Order
     def look_up() -> Any:
         return _newest(hub, number, lambda text: order_of(text) == order)
 
-    return PostedComment(_written(hub, number, body, look_up), "created")
+    url = _written(hub, number, body, look_up)
+    # Another job may have begun one at the same moment: the oldest is the one that is kept up.
+    ours = sorted(_ours(hub, number, order_of), key=lambda comment: comment.id)
+    if len(ours) > 1 and ours[0].html_url != url:
+        _edit(hub, number, ours[0], body)
+        for extra in (each for each in ours if each.html_url == url):
+            _edit(hub, number, extra, f"This is told in [another comment]({ours[0].html_url}).")
+        return PostedComment(ours[0].html_url, "updated")
+    return PostedComment(url, "created")
+
+
+def _edit(hub: GitHub, number: int, found: _Comment, body: str) -> None:
+    what = f"edit the comment on #{number}"
+    hub.request("PATCH", f"issues/comments/{found.id}", body={"body": body}, what=what, needs=_NEEDS)
 
 
 def _written(hub: GitHub, number: int, body: str, look_up: Callable[[], Any]) -> str:

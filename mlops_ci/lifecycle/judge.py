@@ -87,7 +87,9 @@ def candidate_of(project: Project) -> RecordedRun:
         for found in find_baseline.runs_of(
             project.ledger, [commit], project.config.project, project.experiment, deleted=True
         )
-        if found.run.git.diff_digest == diff_digest and found.run.git.tree == commit.tree
+        if found.run.git.diff_digest == diff_digest
+        and found.run.git.tree == commit.tree
+        and not found.run.self_reported
     ]
     runs = [found for found in every if found.deleted is None]
     finished = [found for found in runs if found.run.status == "finished"]

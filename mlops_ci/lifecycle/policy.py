@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WAIVERS = ".mlops/waivers.yaml"
 _TIP = "refs/mlops/policy/tip"
-_BESIDE = {WAIVERS: "waivers", ALLOWED_SIGNERS: "approvers", TEMPLATES.as_posix(): "templates"}
+BESIDE = {WAIVERS: "waivers", ALLOWED_SIGNERS: "approvers", TEMPLATES.as_posix(): "templates"}
 """What rules beside the configuration, and what a report calls it."""
 
 _MOST_EDITS = 50
@@ -116,7 +116,7 @@ def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONF
         edits += policy_edits.changes(_waiver_values(rows), _waiver_values(own))
     if len(edits) > _MOST_EDITS:
         notes.append(f"This change would edit {len(edits)} values of the policy; the first {_MOST_EDITS} are shown.")
-    changed = [called for path, called in _BESIDE.items() if before.get(path) != after.get(path)]
+    changed = [called for path, called in BESIDE.items() if before.get(path) != after.get(path)]
     policy = Policy(
         origin="base",
         sha=base_sha,
@@ -231,7 +231,7 @@ def _read(repository: Checkout | SideRepository, name: str) -> bytes | None:
 
 def _beside(repository: Checkout | SideRepository, revision: str) -> dict[str, str]:
     """What lies beside the configuration at *revision*: the mode and name of each object, by path."""
-    listed = repository.run(["ls-tree", "-z", revision, "--", *_BESIDE]).decode("utf-8", "surrogateescape")
+    listed = repository.run(["ls-tree", "-z", revision, "--", *BESIDE]).decode("utf-8", "surrogateescape")
     entries = [entry.partition("\t") for entry in listed.split("\0")[:-1]]
     return {path: about for about, _, path in entries}
 

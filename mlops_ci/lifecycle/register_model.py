@@ -114,7 +114,7 @@ def _claim(project: Project, name: str, proposed: ModelVersion, held: Record | N
 
 def _run_of(project: Project, commit: git.Commit) -> RecordedRun:
     runs = find_baseline.runs_of(project.ledger, [commit], project.config.project, project.experiment, deleted=True)
-    every = [found for found in runs if found.run.git.tree == commit.tree]
+    every = [found for found in runs if found.run.git.tree == commit.tree and not found.run.self_reported]
     of_this_tree = [found for found in every if found.deleted is None]
     standing = [found for found in of_this_tree if found.stands_for_its_commit]
     if standing:

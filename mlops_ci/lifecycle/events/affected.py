@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Sequence
+
 from mlops_ci import git
-from mlops_ci.lifecycle import find_baseline
+from mlops_ci.lifecycle import find_baseline, policy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.numerals import count
 
@@ -29,17 +32,32 @@ def unaffected(project: Project) -> str:
     if not start:
         return ""
     found = find_baseline.nearest(history, project.ledger, start, project.config.project, project.experiment)
-    if found is None or not _same(project, found[1].sha, head, [*paths, project.config_name]):
+    if found is None or not _same(project, found.pointer.sha, head, paths):
         return ""
     places = count(len(paths), "path")
-    return f"nothing below the {places} that the model depends on differs from {found[1].sha[:7]}, which was trained"
+    return (
+        f"nothing below the {places} that the model depends on differs from {found.pointer.sha[:7]}, which was trained"
+    )
 
 
-def _same(project: Project, one: str, other: str, paths: list[str]) -> bool:
-    """Whether two commits agree on *paths*; not, where this clone lacks one of them."""
-    specs = [f":(top,literal){path.rstrip('/')}" for path in paths]
+def _same(project: Project, one: str, other: str, paths: Sequence[str]) -> bool:
+    """
+    Whether two commits agree on *paths*, and on what rules beside them.
+
+    Not where this clone lacks one of the commits, nor where neither has one of the paths: git would find no difference
+    in a slip of the pen, nor inside a submodule.
+    """
+    named = [posixpath.normpath(path) for path in paths]
+    ruling = [project.config_name, *policy.BESIDE]
     try:
+        if not all(_has(project, one, path) or _has(project, other, path) for path in named):
+            return False
+        specs = [f":(top,literal){path}" for path in (*named, *ruling)]
         project.checkout.run(["diff", "--quiet", "--no-ext-diff", one, other, "--", *specs])
     except git.GitError:
         return False
     return True
+
+
+def _has(project: Project, sha: str, path: str) -> bool:
+    return path == "." or bool(project.checkout.run(["ls-tree", "--full-tree", sha, "--", path]))

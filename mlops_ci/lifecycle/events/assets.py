@@ -6,16 +6,18 @@ The branch is made by us, holds nothing but pictures, and shares no history with
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mlops_ci.entities import ArtifactRef, GateReport, Run
-from mlops_ci.errors import MlopsCIError
+from mlops_ci.errors import MlopsCIError, Refused
 from mlops_ci.git.side import PushRefused, SideRepository
 from mlops_ci.lifecycle.project import Project
 
 _PICTURES = {".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp"}
+_PICTURE = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
 _MOST, _LARGEST_BYTES = 8, 2_000_000
 _TRIES = 5
 _ADDRESS = "mlops-ci@users.noreply.github.com"
@@ -78,6 +80,8 @@ def _commit(side: SideRepository, tip: str, blobs: dict[str, str]) -> str:
     """The commit after *tip* that has *blobs* too; *tip* itself if it has them already."""
     listed = side.run(["ls-tree", tip]).decode().splitlines() if tip else []
     lines = {line.partition("\t")[2]: line for line in listed}
+    if not all(_PICTURE.fullmatch(name) for name in lines):
+        raise Refused("the branch that pictures go to holds something else")
     if lines.keys() >= blobs.keys():
         return tip
     lines |= {name: f"100644 blob {blob}\t{name}" for name, blob in blobs.items()}

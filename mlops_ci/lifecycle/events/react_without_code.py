@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_ci.ci import Event
-from mlops_ci.errors import UsageError
+from mlops_ci.errors import Refused, UsageError
 from mlops_ci.lifecycle import reach_github
 from mlops_ci.lifecycle.approvals import answer_comment
 from mlops_ci.lifecycle.events import tell_github
-from mlops_ci.lifecycle.events.trained_before import demand_training, known
+from mlops_ci.lifecycle.events.trained_before import adoptable, demand_training, known
+from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
 from mlops_ci.lifecycle.synchronize import fold_quietly
 from mlops_ci.lifecycle.two_jobs import follow_run, record_bundles
@@ -43,8 +44,7 @@ def react_without_code(
     demand_training(event)
     project = record_bundles.open_project(event, into / "repository", config_name=config_name)
     ruled = record_bundles.ruled_by_base(project)
-    before = known(ruled, project, event, keep=True, notify=notify) if not bundles else None
-    reaction = before or record_bundles.record(project, bundles, self_reported=False, notify=notify)
+    reaction = _recorded(project, bundles, event, trust="own", notify=notify)
     if not event.is_proposal:
         fold_quietly(ruled, notify)
     return tell_github.tell(ruled, reaction, reach_github.connect(event))
@@ -59,15 +59,29 @@ def _followed(event: Event, *, config_name: str, into: Path, notify: Notify) -> 
     if found.nothing:
         return Reaction(0, nothing=found.nothing)
     project = record_bundles.open_project(found.event, into / "repository", config_name=config_name)
-    ruled = record_bundles.ruled_by_base(project)
-    if not found.self_reported and follow_run.is_recorded(ruled):
-        return Reaction(0, nothing=f"run {found.event.run.run_id} was recorded by its own job")
     bundles = follow_run.bundles(found.event, hub, into / "bundles")
-    reaction = record_bundles.record(project, bundles, self_reported=found.self_reported, notify=notify)
-    told = tell_github.tell(ruled, reaction, hub)
+    trust: record_bundles.Trust = "stranger" if found.self_reported else "ended"
+    reaction = _recorded(project, bundles, found.event, trust=trust, notify=notify)
+    told = tell_github.tell(record_bundles.ruled_by_base(project), reaction, hub)
+    if reaction.exit_code == Refused.exit_code:
+        return told
     if told.failure:
         notify(told.failure)
     return replace(told, exit_code=0, failure="")
+
+
+def _recorded(
+    project: Project, bundles: Sequence[Path], event: Event, *, trust: record_bundles.Trust, notify: Notify
+) -> Reaction:
+    """What is recorded of *bundles*, or of what needed no training; a refusal fails the check, too."""
+    ruled = record_bundles.ruled_by_base(project)
+    try:
+        if not bundles and (before := known(ruled, project, event, keep=True, notify=notify)) is not None:
+            return before
+        standing = adoptable(ruled, event) if bundles and not event.is_proposal else []
+        return record_bundles.record(project, bundles, notify=notify, trust=trust, standing=standing)
+    except Refused as error:
+        return Reaction(Refused.exit_code, failure=str(error))
 
 
 def _answered(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_ci import gates, reports
 from mlops_ci.ci import Event
-from mlops_ci.entities import GateReport
+from mlops_ci.entities import GateReport, Run
 from mlops_ci.errors import MlopsCIError, ServiceError
 from mlops_ci.lifecycle.events import assets
 from mlops_ci.lifecycle.events.gather import gathered
@@ -23,6 +23,7 @@ from mlops_ci.lifecycle.reaction import Reaction
 if TYPE_CHECKING:
     from mlops_ci.github import GitHub
 
+_FAR_AWAY = 10**9  # of runs on all of GitHub, in weeks
 _TURNS = 3  # jobs of a matrix that report at the same moment
 
 
@@ -94,7 +95,7 @@ def _comment(project: Project, event: Event, message: _Message, hub: GitHub, mis
             hub,
             number,
             message.body,
-            order_of=lambda body: reports.order_in(body, key),
+            order_of=lambda text: _order_in(text, key, message.order),
             order=message.order,
             create=message.begins,
         ).url
@@ -108,11 +109,11 @@ def _check(project: Project, event: Event, message: _Message, hub: GitHub, missi
     from mlops_ci.github import checks  # noqa: PLC0415  # a tenth of a second that only CI has to pay
 
     sha, wanted = event.head_sha or event.sha, project.config.report
-    if wanted.check == "none" or not sha:
+    if wanted.check == "none" or not sha or not _is_decisive(project, event, message):
         return True
     found = reports.annotations(message.found)
     check = checks.Check(
-        name=wanted.name,
+        name=_name(project, event),
         sha=sha,
         conclusion=message.conclusion,
         title=message.title,
@@ -124,9 +125,36 @@ def _check(project: Project, event: Event, message: _Message, hub: GitHub, missi
     try:
         missing.extend(checks.post_check(hub, check, wanted.check).notes)
     except MlopsCIError as error:
-        missing.append(_said(f"the check {wanted.name} was not set", error))
+        missing.append(_said(f"the check {check.name} was not set", error))
         return not isinstance(error, ServiceError)
     return True
+
+
+def _is_decisive(project: Project, event: Event, message: _Message) -> bool:
+    """
+    Whether this verdict may stand on the commit, where branch rules look.
+
+    A workflow that somebody started on a branch of their own is ruled by that branch. And what a stranger reports of a
+    commit says nothing where one of our own jobs has trained it.
+    """
+    if not event.is_proposal:
+        return event.kind == "schedule" or event.branch == event.default_branch
+    if not any(report.self_reported for report in message.found):
+        return True
+    runs = [each.read(Run) for each in project.ledger.find(f"sha/{event.head_sha}") if each.kind == "run"]
+    return all(run.self_reported for run in runs if run.project == project.config.project)
+
+
+def _name(project: Project, event: Event) -> str:
+    """The check's name: a rule on the default branch must not be met by what was judged for another branch."""
+    name, into = project.config.report.name, event.base_branch
+    return f"{name} ({into})" if event.is_proposal and into and into != event.default_branch else name
+
+
+def _order_in(body: str, key: str, ours: tuple[int, int]) -> tuple[int, int] | None:
+    """The order of a comment; one that GitHub cannot have reached by now was written by somebody's hand."""
+    found = reports.order_in(body, key)
+    return (0, 0) if found and found[0] > ours[0] + _FAR_AWAY else found
 
 
 def _said(what: str, error: MlopsCIError) -> str:

@@ -18,6 +18,7 @@ from mlops_ci.lifecycle.reaction import Reaction
 Notify = Callable[[str], None]
 
 _TRAINED = {"pull_request", "merge_group", "push", "dispatch", "schedule"}
+_AGAIN = {"dispatch", "schedule"}  # somebody wants it trained, whatever was before
 
 
 def demand_training(event: Event) -> None:
@@ -33,7 +34,9 @@ def demand_training(event: Event) -> None:
 def known(ruled: Project, project: Project, event: Event, *, keep: bool, notify: Notify) -> Reaction | None:
     """The reaction to what needs no training: it was trained before, or nothing that the model depends on changed."""
     try:
-        found = [] if event.is_proposal else _adoptable(ruled, event)
+        if event.kind in _AGAIN:
+            return None
+        found = [] if event.is_proposal else adoptable(ruled, event)
         if found:
             notify(f"the same tree was trained as run {', '.join(each.run.run_id for each in found)}: adopted")
             if keep:
@@ -50,7 +53,7 @@ def known(ruled: Project, project: Project, event: Event, *, keep: bool, notify:
     return Reaction(0, unaffected=why) if why else None
 
 
-def _adoptable(project: Project, event: Event) -> list[RecordedRun]:
+def adoptable(project: Project, event: Event) -> list[RecordedRun]:
     """
     The newest clean, finished run of this very tree: that of the event's job, where a matrix has several.
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from mlops_ci.ci import Event
 from mlops_ci.entities import Author, CiRun
 from mlops_ci.errors import Refused
-from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.two_jobs.train_apart import NAME
 
 if TYPE_CHECKING:
@@ -82,22 +81,13 @@ def follow(event: Event, hub: GitHub) -> Followed:
     return Followed(found, self_reported=pull.head_repository.lower() != event.repository.lower())
 
 
-def is_recorded(project: Project) -> bool:
-    """Whether the run's own job could write after all, and has recorded it."""
-    event = project.event
-    found = project.ledger.find(f"sha/{event.head_sha}") if event else []
-    mine = (event.run.run_id, event.run.attempt) if event else ("", 0)
-    about = [record.body.get("ci") or {} for record in found if record.kind == "run"]
-    return any((ci.get("run_id"), ci.get("attempt", 1)) == mine for ci in about)
-
-
 def bundles(event: Event, hub: GitHub, into: Path) -> list[Path]:
     """
     Download the bundles that the run left.
 
     Raises:
         ServiceError: GitHub did not answer.
-        Refused: There are more than a matrix has jobs, or one is larger than a bundle may be.
+        Refused: There are more than a matrix has jobs, or one they are larger than bundles may be.
     """
     from mlops_ci.github import uploads  # noqa: PLC0415  # as in `follow`
 
@@ -105,22 +95,25 @@ def bundles(event: Event, hub: GitHub, into: Path) -> list[Path]:
     if len(found) > _MOST_BUNDLES:
         raise Refused(f"the run left {len(found)} bundles, and {_MOST_BUNDLES} are the most that are read")
     into.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
+    left = _MOST_BYTES
     for each in found:
-        wrapped = uploads.download(hub, each, into, most_bytes=_MOST_BYTES)
-        paths.append(_unwrapped(wrapped, into / f"{each.id}.bundle"))
+        wrapped = uploads.download(hub, each, into, most_bytes=left)
+        paths.append(_unwrapped(wrapped, into / f"{each.id}.bundle", left))
+        left -= paths[-1].stat().st_size
+        wrapped.unlink()
     return paths
 
 
-def _unwrapped(path: Path, into: Path) -> Path:
+def _unwrapped(path: Path, into: Path, most_bytes: int) -> Path:
     """The bundle in the archive that GitHub made of it; whatever else is in there is left alone."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(NAME) as source, into.open("wb") as file:
-            left = _MOST_BYTES
+            left = most_bytes
             while chunk := source.read(1 << 20):
                 left -= len(chunk)
                 if left < 0:
-                    raise Refused(f"the bundle is larger than {_MOST_BYTES:,} bytes")
+                    raise Refused(f"the bundles are larger than {_MOST_BYTES:,} bytes together")
                 file.write(chunk)
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         raise Refused(f"what the run uploaded as its bundle holds no readable {NAME}") from error

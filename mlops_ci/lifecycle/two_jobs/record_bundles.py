@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mlops_ci import config as configuration
 from mlops_ci import records
 from mlops_ci.ci import Event
-from mlops_ci.config import Config
+from mlops_ci.config import Config, RunConfig
 from mlops_ci.entities import Run
 from mlops_ci.errors import ConfigError, Refused, TrainingFailed
 from mlops_ci.git import Checkout
@@ -24,9 +26,14 @@ from mlops_ci.lifecycle.judge import judge
 from mlops_ci.lifecycle.project import CONFIG_NAME, Project
 from mlops_ci.lifecycle.reaction import Reaction
 from mlops_ci.lifecycle.two_jobs import without_code
-from mlops_ci.lifecycle.two_jobs.bundle import Bundle, Facts, read_bundle, vouch
+from mlops_ci.lifecycle.two_jobs.bundle import LIMITS, Bundle, Facts, read_bundle, vouch
+from mlops_ci.records import Record
 
 Notify = Callable[[str], None]
+Trust = Literal["own", "ended", "stranger"]
+
+_MOST_BUNDLES = 256  # as many jobs as a matrix may have
+_OF_A_STRANGER = replace(LIMITS, records=1, record_bytes=1_000_000, record_bytes_in_all=1_000_000)
 
 
 def open_project(event: Event, folder: Path, *, config_name: str = "") -> Project:
@@ -55,31 +62,59 @@ def ruled_by_base(project: Project) -> Project:
     event = project.event
     if event is None or not event.is_proposal:
         return project
-    base = policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name).config
-    return project.ruled_by(records.replace(base, run=project.config.run))
+    ruling, own = (
+        policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name),
+        project.config,
+    )
+    if ruling.policy.origin == "none":
+        return project.ruled_by(Config(project=own.project, run=_lent(own.run, None)))
+    return project.ruled_by(records.replace(ruling.config, run=_lent(own.run, ruling.config.run)))
 
 
-def record(project: Project, bundles: Sequence[Path], *, self_reported: bool, notify: Notify) -> Reaction:
+def _lent(own: RunConfig | None, base: RunConfig | None) -> RunConfig | None:
+    """What to train is a proposal's own; which secrets training gets, and what it is compared with, is not."""
+    if own is None:
+        return None
+    experiment = base.experiment if base else own.experiment
+    return records.replace(own, env=base.env if base else [], experiment=experiment)
+
+
+def record(
+    project: Project,
+    bundles: Sequence[Path],
+    *,
+    notify: Notify,
+    trust: Trust = "own",
+    standing: Sequence[RecordedRun] = (),
+) -> Reaction:
     """
     Record the runs of *bundles* and judge them.
 
     Args:
         project: As `open_project` gives it.
         bundles: What the training jobs left; none is a failed training.
-        self_reported: They were made by a stranger's code.
         notify: Told in a sentence what is going on.
+        trust: Whose code made them: a "stranger's", whom nobody believes, the repository's "own", in a job of this very
+            run, or the same in a run that has "ended", since when GitHub may have made another merge commit.
+        standing: Runs of this very tree, for the jobs of a matrix that had nothing to train.
 
     Raises:
         Refused: A bundle is not what this tool writes, or claims what GitHub denies. Nothing was recorded.
         ServiceError: The store did not answer; the same may be done again.
     """
     ruled = ruled_by_base(project)
+    if len(bundles) > _MOST_BUNDLES:
+        raise Refused(f"there are {len(bundles)} bundles, and {_MOST_BUNDLES} are the most that are read")
+    limits = _OF_A_STRANGER if trust == "stranger" else LIMITS
     with tempfile.TemporaryDirectory(prefix="mlops-ci-") as folder:
-        found = [read_bundle(path, Path(folder) / str(number)) for number, path in enumerate(bundles)]
-        vouched = [_vouched(ruled, bundle, self_reported=self_reported) for bundle in found]
+        read = [read_bundle(path, Path(folder) / str(number), limits=limits) for number, path in enumerate(bundles)]
+        found = [bundle for bundle in read if any(_is_of(claim, ruled) for claim in bundle.runs)]
+        vouched = [_vouched(ruled, bundle, trust) for bundle in found]
         runs = [each for bundle, several in zip(found, vouched, strict=True) for each in _keep(ruled, bundle, several)]
     for each in runs:
         notify(f"recorded run {each.run.run_id}")
+    cells = {_cell(each) for each in runs}
+    runs += [each for each in standing if _cell(each) not in cells]
     judgements = tuple(judge(project, candidate=each) for each in runs)
     expected = max([1, *(each.run.ci.cells for each in runs if each.run.ci)])
     failure = _failure([each.run for each in runs], expected)
@@ -93,6 +128,15 @@ def record(project: Project, bundles: Sequence[Path], *, self_reported: bool, no
     )
 
 
+def _is_of(claim: Record, project: Project) -> bool:
+    """Of several models in one repository, each has bundles of its own."""
+    return claim.read(Run).project == project.config.project
+
+
+def _cell(found: RecordedRun) -> str:
+    return found.run.ci.cell if found.run.ci else ""
+
+
 def _config(checkout: Checkout, sha: str, name: str) -> Config | None:
     text = checkout.read_file(sha, name)
     try:
@@ -101,21 +145,19 @@ def _config(checkout: Checkout, sha: str, name: str) -> Config | None:
         return None
 
 
-def _vouched(project: Project, bundle: Bundle, *, self_reported: bool) -> list[RecordedRun]:
+def _vouched(project: Project, bundle: Bundle, trust: Trust) -> list[RecordedRun]:
     """The runs with facts in the place of claims."""
     event = project.event
     assert event is not None  # noqa: S101  # `open_project` takes one
     several = []
     for claim in bundle.runs:
         trained = claim.read(Run).git.trained_sha
-        known = trained in {event.sha, event.head_sha}
-        if not known and not self_reported:
+        known = trained == event.sha
+        if not known and trust == "own":
             raise Refused(
                 f"the bundle is of commit {trained[:12]}, and this job is for {event.sha[:12]}",
                 hint="train what `actions/checkout` brings by itself, without `ref:`",
             )
-        if known:
-            without_code.bring(project.checkout, [trained])
         facts = Facts(
             repository=event.repository,
             head_sha=event.head_sha or event.sha,
@@ -124,7 +166,7 @@ def _vouched(project: Project, bundle: Bundle, *, self_reported: bool) -> list[R
             base_sha=event.base_sha,
             branch=event.branch,
             ci=event.run,
-            self_reported=self_reported,
+            self_reported=trust == "stranger" or not known,
             project=project.config.project,
             experiment=project.experiment,
         )

@@ -36,15 +36,15 @@ def train_apart(project: Project, ruled: Project, *, into: Path, notify: Callabl
 
     Raises:
         UsageError: No commit yet, or the command cannot be started.
-        InputError: Training finished without a file that the configuration names.
     """
     apart, bundle = _apart(ruled), into / NAME
     into.mkdir(parents=True, exist_ok=True)
     try:
         training = log_run.train(apart, log_run.command_of(project, []), notify=notify)
-    except InputError:
-        _write(bundle, apart, next(each for each in reversed(list(apart.ledger.all())) if each.kind == "run"))
-        raise
+    except InputError as error:  # recorded as failed
+        record = next(each for each in reversed(list(apart.ledger.all())) if each.kind == "run")
+        _write(bundle, apart, record)
+        return Reaction(error.exit_code, record.body["run_id"], failure=f"{error}. {error.hint}", bundle=bundle)
     run, record = training.run, training.taken.record
     _write(bundle, apart, record)
     if run.status != "finished":
