@@ -83,7 +83,7 @@ def test_a_project_that_is_set_up_well(clinic: Clinic, snapshot: SnapshotAsserti
 def test_a_project_that_is_not(clinic: Clinic, snapshot: SnapshotAssertion, width: str) -> None:
     work, day = clinic.project, datetime.now(UTC).date()
     flow = (work.root / ".github/workflows/mlops.yml").read_text()
-    flow = flow.replace("  pull_request:\n", "  pull_request: {paths: [src/**]}\n").replace(
+    flow = re.sub(r"  pull_request:\n    types: .*\n", "  pull_request: {paths: [src/**]}\n", flow).replace(
         "name: mlops\n", "name: ml\n"
     )
     flow = flow.replace("contents: read #", "contents: write #").replace("  merge_group:\n", "")

@@ -85,7 +85,9 @@ def test_what_init_writes_is_right(request: pytest.FixtureRequest, kind: str, te
     }
 
 
-PULL = "  pull_request:\n"
+PULL = (
+    "  pull_request:\n    types: [opened, reopened, synchronize, edited] # edited: it may be for another branch now\n"
+)
 MISTAKES = {
     # What starts it.
     "no pull_request": (MLOPS, PULL, "", "pull_request", "wrong", "no pull request is judged"),
