@@ -87,6 +87,8 @@ def test_a_failed_gate_is_shown_beside_its_line(runner: Runner, github: GitHubSe
     line = CONFIG.splitlines().index("  - metric: accuracy") + 1
     (check,) = github.check_runs(change.head)
     assert {(note["path"], note["start_line"]) for note in check["annotations"]} == {("mlops.yaml", line)}
+    assert {note["title"] for note in check["annotations"]} == {"churn: accuracy"}
+    assert any("at least 0.8 is required" in note["message"] for note in check["annotations"])
     assert f"::error file=mlops.yaml,line={line},title=" in job.said
 
 

@@ -119,7 +119,7 @@ def _check(project: Project, event: Event, message: _Message, hub: GitHub, missi
         title=message.title,
         summary=message.body,
         details_url=event.run.run_url,
-        annotations=tuple(checks.Annotation(*annotation) for annotation in found),
+        annotations=tuple(checks.Annotation(**annotation._asdict()) for annotation in found),
     )
 
     try:
