@@ -56,9 +56,9 @@ def command(ctx: click.Context, part: str, patterns: tuple[str, ...], output: Pa
     reaction = _react(ctx, event, part, patterns, folder)
     _publish(reaction, event, folder)
     if reaction.failure and reaction.exit_code == TrainingFailed.exit_code:
-        raise TrainingFailed(reaction.failure, hint="its output is above")
+        raise TrainingFailed(reaction.failure, hint=reaction.hint or "its output is above")
     if reaction.failure:
-        click.echo(f"mlops-ci: {reaction.failure}", err=True)
+        click.echo(f"mlops-ci: {reaction.failure}" + (f"\n  {reaction.hint}" if reaction.hint else ""), err=True)
     # A required check that is not there holds the merge up: somebody has to run this job again.
     return reaction.exit_code or (ServiceError.exit_code if reaction.untold else 0)
 
@@ -104,7 +104,7 @@ def _publish(reaction: Reaction, event: Event, folder: Path) -> None:
     elif reaction.unaffected:
         _, markdown = reports.not_affected(project, reaction.unaffected)
     else:
-        markdown = ""
+        markdown = reports.not_trained(project, reaction.failure)[1] if reaction.failure else ""
     if markdown:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "report.md"

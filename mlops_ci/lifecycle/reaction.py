@@ -22,7 +22,7 @@ class Reaction:
     Attributes:
         nothing: Why there was nothing to do at all, in a sentence.
         unaffected: Why nothing had to be trained, in a sentence.
-        failure: How training failed, in a sentence.
+        failure: Why there is no verdict, or none that may pass, in a sentence; *hint* says what to do.
         judgements: One for each job of a matrix that has reported; else one at most.
         expected: How many jobs are to report.
         bundle: The file that another job is to record from.
@@ -36,6 +36,7 @@ class Reaction:
     nothing: str = ""
     unaffected: str = ""
     failure: str = ""
+    hint: str = ""
     judgements: tuple[Judgement, ...] = ()
     expected: int = 1
     bundle: Path | None = None

@@ -55,6 +55,14 @@ def version_of(tag: str, config: Config) -> str:
     return match[1]
 
 
+def names_version(tag: str, config: Config) -> bool:
+    """Whether *tag* names a version by the pattern `registry: tag:`; a repository may have tags of other things."""
+    try:
+        return bool(version_of(tag, config))
+    except UsageError:
+        return False
+
+
 def register(project: Project, tag: str) -> Registered:
     """
     Register the model of the commit that *tag* names; the default branch's configuration rules, gates and all.

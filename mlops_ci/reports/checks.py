@@ -116,8 +116,8 @@ def not_affected(project: str, why: str, *, key: str = "", order: Order = (0, 0)
 
 
 def not_trained(project: str, failure: str, *, key: str = "", order: Order = (0, 0)) -> tuple[str, str]:
-    """Title and Markdown where training failed, and nothing was judged; the arguments are those of `not_affected`."""
-    why = f"training failed: {failure}" if failure.strip() else "there is no verdict"
+    """Title and Markdown where nothing could be judged; *failure* says why, else as in `not_affected`."""
+    why = failure if failure.strip() else "there is no verdict"
     return _told(project, "not ready to merge", why, (key, order))
 
 

@@ -17,7 +17,7 @@ from tests.cli.jobs import Change, Job, Runner
 from tests.cli.test_github import BETTER, CHECK, WORSE, open_it, opened, ours
 from tests.cli.test_release import MODEL, TRAIN_WITH_MODEL
 from tests.cli.test_two_jobs import FORK, follow, fork, runs, train
-from tests.github import faults
+from tests.github import events, faults
 from tests.github.fixtures import emulator, github, make_github
 from tests.repositories import git
 
@@ -265,6 +265,22 @@ def test_of_a_matrix_one_job_may_adopt_and_another_train(runner: Runner, github:
     done = runner.push(part="record", run_id=51, bundles=[second.outputs["bundle"]], code=False)
     assert done.outputs["verdict"] == "pass"
     assert conclusion(github, change.merge) == "success"
+
+
+def test_a_scheduled_job_that_died_is_not_stood_for_by_an_older_run(runner: Runner) -> None:
+    """Of a matrix: what was trained before is not what was asked for now."""
+    cells = [json.dumps({"python": version}) for version in ("3.11", "3.12")]
+    sha = git(runner.project.remote, "rev-parse", "main")
+
+    def job(part: str, *, run_id: int, cell: str = "", **options: Any) -> Job:
+        variables = {"MLOPS_MATRIX_CELL": cell, "MLOPS_MATRIX_TOTAL": "2"} if cell else {}
+        payload = events.schedule_event(repository=runner.repository)
+        return runner("schedule", "refs/heads/main", payload, sha=sha, part=part, run_id=run_id, **options, **variables)
+
+    both = [job("train", run_id=50, cell=cell).outputs["bundle"] for cell in cells]
+    job("record", run_id=50, bundles=both, code=False)
+    one = job("train", run_id=51, cell=cells[0]).outputs["bundle"]
+    assert "1 of 2 training jobs left no run" in job("record", run_id=51, bundles=[one], code=False, expect=5).said
 
 
 def test_the_schedule_trains_again(runner: Runner) -> None:

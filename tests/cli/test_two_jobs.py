@@ -116,8 +116,9 @@ def test_a_worse_model_fails_both_jobs(runner: Runner, github: GitHubServer) -> 
 
 def test_a_job_that_left_nothing_fails_the_check(runner: Runner, github: GitHubServer) -> None:
     change = opened(runner, BETTER)
-    runner.pull_request(change, run_id=50, part="record", bundles=["nothing/*.zip"], code=False, expect=5)
+    job = runner.pull_request(change, run_id=50, part="record", bundles=["nothing/*.zip"], code=False, expect=5)
     assert github.check_runs(change.head)[0]["conclusion"] == "failure"
+    assert "the training job left no run" in job.summary
 
 
 def test_of_a_matrix_one_job_that_left_nothing_is_not_a_pass(runner: Runner, github: GitHubServer) -> None:
@@ -228,7 +229,7 @@ def test_a_bundle_of_another_commit_is_refused_whole(runner: Runner, github: Git
     said = follow(runner, later, trained, expect=4).said
     assert "commit" in said
     assert len(runs(runner)) == 1
-    assert "refused" in ours(github, change.number)[0] or "another commit" in ours(github, change.number)[0]
+    assert "the bundle is of another commit" in ours(github, change.number)[0]
     assert github.check_runs(later.head)[0]["conclusion"] == "failure"
 
 

@@ -25,7 +25,7 @@ def gathered(project: Project, event: Event, own: Sequence[GateReport]) -> list[
     runs = {
         record.body["run_id"]: run
         for record in project.ledger.find(f"sha/{own[0].candidate.sha}")
-        if record.kind == "run" and (run := _run(record)) is not None and _is_of(run, project, event)
+        if (run := run_in(record)) is not None and _is_of(run, project, event)
     }
     newest: dict[str, GateReport] = {}
     for record in project.ledger.find(*(f"run/{run_id}" for run_id in runs)) if runs else []:
@@ -42,9 +42,10 @@ def _is_of(run: Run, project: Project, event: Event) -> bool:
     return mine and run.ci is not None and run.ci.run_id == event.run.run_id
 
 
-def _run(record: Record) -> Run | None:
+def run_in(record: Record) -> Run | None:
+    """The run in *record*; None if it holds none, for anybody who may push may have written it."""
     try:
-        return record.read(Run)
+        return record.read(Run) if record.kind == "run" else None
     except IntegrityError:
         return None
 

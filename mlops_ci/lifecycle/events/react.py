@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from mlops_ci.ci import Event
-from mlops_ci.errors import MlopsCIError, ServiceError, TrainingFailed, UsageError
+from mlops_ci.errors import MlopsCIError, ServiceError, TrainingFailed
 from mlops_ci.git.side import SideRepository
-from mlops_ci.lifecycle import log_run, policy, reach_github
+from mlops_ci.lifecycle import log_run, reach_github
 from mlops_ci.lifecycle.events import tell_github
 from mlops_ci.lifecycle.events.trained_before import demand_training, known
 from mlops_ci.lifecycle.find_baseline import RecordedRun
 from mlops_ci.lifecycle.judge import judge
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
-from mlops_ci.lifecycle.register_model import version_of
 from mlops_ci.lifecycle.synchronize import fold_quietly
 from mlops_ci.lifecycle.two_jobs import record_bundles
 from mlops_ci.lifecycle.two_jobs.train_apart import train_apart
@@ -42,9 +41,7 @@ def react(project: Project, event: Event, *, part: Part, into: Path, notify: Not
     if event.kind == "tag":
         from mlops_ci.lifecycle.events.release_tag import release  # noqa: PLC0415  # targets and templates, for tags
 
-        if event.name in {"push", "release"} and not names_version(event.tag, project):
-            return Reaction(0, nothing=f"the tag {event.tag} names no version of {project.config.model}")
-        return release(project, event.tag, into=into, notify=notify)
+        return release(project, event.tag, by_hand=event.name not in {"push", "release"}, into=into, notify=notify)
     demand_training(event)
     ruled = record_bundles.ruled_by_base(project)
     apart = part == "train"
@@ -55,7 +52,7 @@ def react(project: Project, event: Event, *, part: Part, into: Path, notify: Not
         )
         apart = True
     clean = not project.checkout.diff_digest()
-    reaction = known(ruled, project, event, keep=not apart, notify=notify) if clean else None
+    reaction = known(ruled, project, keep=not apart, notify=notify) if clean else None
     if reaction is None:
         reaction = train_apart(project, ruled, into=into, notify=notify) if apart else _trained(ruled, project, notify)
     if apart:
@@ -63,15 +60,6 @@ def react(project: Project, event: Event, *, part: Part, into: Path, notify: Not
     if not event.is_proposal:
         fold_quietly(ruled, notify)
     return tell_github.tell(ruled, reaction, reach_github.connect(event))
-
-
-def names_version(tag: str, project: Project) -> bool:
-    """Whether *tag* is one of the default branch's model; there may be tags of other things."""
-    ruling = policy.at_default_branch(project.checkout, project.config_name)
-    try:
-        return bool(version_of(tag, ruling.config))
-    except UsageError:
-        return False
 
 
 def _may_write(project: Project) -> bool:

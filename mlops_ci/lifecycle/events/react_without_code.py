@@ -35,7 +35,7 @@ def react_without_code(
 
     Raises:
         UsageError: The event is none that this part knows.
-        Refused: A bundle is not what it should be; nothing was recorded.
+        ServiceError: The remote, the store or GitHub did not answer; the same may be done again.
     """
     if event.kind == "workflow_run":
         return _followed(event, config_name=config_name, into=into, notify=notify)
@@ -44,7 +44,7 @@ def react_without_code(
     demand_training(event)
     project = record_bundles.open_project(event, into / "repository", config_name=config_name)
     ruled = record_bundles.ruled_by_base(project)
-    reaction = _recorded(project, bundles, event, trust="own", notify=notify)
+    reaction = _recorded(project, ruled, bundles, trust="own", notify=notify)
     if not event.is_proposal:
         fold_quietly(ruled, notify)
     return tell_github.tell(ruled, reaction, reach_github.connect(event))
@@ -59,11 +59,12 @@ def _followed(event: Event, *, config_name: str, into: Path, notify: Notify) -> 
     if found.nothing:
         return Reaction(0, nothing=found.nothing)
     project = record_bundles.open_project(found.event, into / "repository", config_name=config_name)
+    ruled = record_bundles.ruled_by_base(project)
     bundles = follow_run.bundles(found.event, hub, into / "bundles")
     trust: record_bundles.Trust = "stranger" if found.self_reported else "ended"
-    reaction = _recorded(project, bundles, found.event, trust=trust, notify=notify)
-    told = tell_github.tell(record_bundles.ruled_by_base(project), reaction, hub)
-    if reaction.exit_code == Refused.exit_code:
+    reaction = _recorded(project, ruled, bundles, trust=trust, notify=notify)
+    told = tell_github.tell(ruled, reaction, hub)
+    if told.exit_code == Refused.exit_code:
         return told
     if told.failure:
         notify(told.failure)
@@ -71,17 +72,16 @@ def _followed(event: Event, *, config_name: str, into: Path, notify: Notify) -> 
 
 
 def _recorded(
-    project: Project, bundles: Sequence[Path], event: Event, *, trust: record_bundles.Trust, notify: Notify
+    project: Project, ruled: Project, bundles: Sequence[Path], *, trust: record_bundles.Trust, notify: Notify
 ) -> Reaction:
     """What is recorded of *bundles*, or of what needed no training; a refusal fails the check, too."""
-    ruled = record_bundles.ruled_by_base(project)
     try:
-        if not bundles and (before := known(ruled, project, event, keep=True, notify=notify)) is not None:
+        if not bundles and (before := known(ruled, project, keep=True, notify=notify)) is not None:
             return before
-        standing = adoptable(ruled, event) if bundles and not event.is_proposal else []
-        return record_bundles.record(project, bundles, notify=notify, trust=trust, standing=standing)
+        standing = adoptable(ruled) if bundles else []
+        return record_bundles.record(project, ruled, bundles, notify=notify, trust=trust, standing=standing)
     except Refused as error:
-        return Reaction(Refused.exit_code, failure=str(error))
+        return Reaction(error.exit_code, failure=str(error), hint=error.hint)
 
 
 def _answered(event: Event, *, config_name: str, into: Path, notify: Notify) -> Reaction:

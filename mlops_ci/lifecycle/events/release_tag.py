@@ -10,27 +10,30 @@ from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.deploy import deploy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
-from mlops_ci.lifecycle.register_model import register
+from mlops_ci.lifecycle.register_model import names_version, register
 from mlops_ci.lifecycle.render import render
 
 
-def release(project: Project, tag: str, *, into: Path, notify: Callable[[str], None]) -> Reaction:
+def release(project: Project, tag: str, *, by_hand: bool, into: Path, notify: Callable[[str], None]) -> Reaction:
     """
     Release what *tag* names, by the rules of the default branch. Doing it twice changes nothing.
 
     Args:
         project: A checkout that has the tag.
         tag: A version tag as `registry: tag:` has it.
+        by_hand: Somebody named it, so that it must be one; else it may be of something else, and nothing follows.
         into: An empty folder for what is rendered.
         notify: Told in a sentence what is going on.
 
     Raises:
         MlopsCIError: As `register`, `render` and `deploy`.
     """
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
+    if not by_hand and not names_version(tag, ruling.config):
+        return Reaction(0, nothing=f"the tag {tag} names no version of {ruling.config.model}")
     registered = register(project, tag)
     version = registered.version
     notify(f"{version.model} {version.version} is registered, of commit {version.sha[:7]}")
-    ruling = policy.at_default_branch(project.checkout, project.config_name)
     ruled = project.ruled_by(ruling.config)
     bundle = render(
         ruled,

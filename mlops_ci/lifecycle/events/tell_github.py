@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_ci import gates, reports
 from mlops_ci.ci import Event
-from mlops_ci.entities import GateReport, Run
+from mlops_ci.entities import GateReport
 from mlops_ci.errors import MlopsCIError, ServiceError
 from mlops_ci.lifecycle.events import assets
-from mlops_ci.lifecycle.events.gather import gathered
+from mlops_ci.lifecycle.events.gather import gathered, run_in
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
 
@@ -44,7 +44,10 @@ def tell(project: Project, reaction: Reaction, hub: GitHub | None) -> Reaction:
     Comment and check as *project*'s configuration says, which must be the one that rules.
 
     Returns:
-        *reaction* with the comment's address, and with what GitHub did not take. Nothing is raised for GitHub.
+        *reaction* with the comment's address, and with what GitHub did not take, for which nothing is raised.
+
+    Raises:
+        ServiceError: The ledger did not answer.
     """
     event = project.event
     if event is None or hub is None:
@@ -141,8 +144,8 @@ def _is_decisive(project: Project, event: Event, message: _Message) -> bool:
         return event.kind == "schedule" or event.branch == event.default_branch
     if not any(report.self_reported for report in message.found):
         return True
-    runs = [each.read(Run) for each in project.ledger.find(f"sha/{event.head_sha}") if each.kind == "run"]
-    return all(run.self_reported for run in runs if run.project == project.config.project)
+    runs = [run_in(record) for record in project.ledger.find(f"sha/{event.head_sha}")]
+    return all(run.self_reported for run in runs if run is not None and run.project == project.config.project)
 
 
 def _name(project: Project, event: Event) -> str:

@@ -18,7 +18,6 @@ from mlops_ci.lifecycle.reaction import Reaction
 Notify = Callable[[str], None]
 
 _TRAINED = {"pull_request", "merge_group", "push", "dispatch", "schedule"}
-_AGAIN = {"dispatch", "schedule"}  # somebody wants it trained, whatever was before
 
 
 def demand_training(event: Event) -> None:
@@ -31,19 +30,17 @@ def demand_training(event: Event) -> None:
     raise UsageError(f"the event {event.name or 'of this CI run'!r} is none that mlops-ci acts on", hint=hint)
 
 
-def known(ruled: Project, project: Project, event: Event, *, keep: bool, notify: Notify) -> Reaction | None:
+def known(ruled: Project, project: Project, *, keep: bool, notify: Notify) -> Reaction | None:
     """The reaction to what needs no training: it was trained before, or nothing that the model depends on changed."""
     try:
-        if event.kind in _AGAIN:
-            return None
-        found = [] if event.is_proposal else adoptable(ruled, event)
+        found = adoptable(ruled)
         if found:
             notify(f"the same tree was trained as run {', '.join(each.run.run_id for each in found)}: adopted")
             if keep:
                 _adopt(ruled, found, project.checkout.commit("HEAD"))
             judgements = tuple(judge(project, candidate=each, keep=keep) for each in found)
             return Reaction(max(each.exit_code for each in judgements), found[0].run.run_id, judgements=judgements)
-        why = unaffected(ruled)
+        why = "" if _is_wanted_again(ruled) else unaffected(ruled)
     except MlopsCIError:
         if keep:
             raise
@@ -53,12 +50,16 @@ def known(ruled: Project, project: Project, event: Event, *, keep: bool, notify:
     return Reaction(0, unaffected=why) if why else None
 
 
-def adoptable(project: Project, event: Event) -> list[RecordedRun]:
+def adoptable(project: Project) -> list[RecordedRun]:
     """
     The newest clean, finished run of this very tree: that of the event's job, where a matrix has several.
 
-    Whoever records for all jobs of a matrix, and is none of them, gets one for each.
+    Whoever records for all jobs of a matrix, and is none of them, gets one for each. None for a proposal, which is
+    judged by a run of its own, nor where the event wants a new one.
     """
+    event = project.event
+    if event is None or event.is_proposal or _is_wanted_again(project):
+        return []
     commit = project.checkout.commit("HEAD")
     newest = {
         found.run.ci.cell if found.run.ci else "": found
@@ -68,6 +69,11 @@ def adoptable(project: Project, event: Event) -> list[RecordedRun]:
     if event.run.cell:
         return [newest[event.run.cell]] if event.run.cell in newest else []
     return list(newest.values())
+
+
+def _is_wanted_again(project: Project) -> bool:
+    """Whether somebody, or the calendar, wants it trained whatever was before."""
+    return project.event is not None and project.event.kind in {"dispatch", "schedule"}
 
 
 def _adopt(project: Project, found: Sequence[RecordedRun], commit: Commit) -> None:

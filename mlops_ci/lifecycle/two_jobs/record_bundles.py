@@ -62,10 +62,8 @@ def ruled_by_base(project: Project) -> Project:
     event = project.event
     if event is None or not event.is_proposal:
         return project
-    ruling, own = (
-        policy.at_base(project.checkout, event.base_sha, project.config, name=project.config_name),
-        project.config,
-    )
+    own = project.config
+    ruling = policy.at_base(project.checkout, event.base_sha, own, name=project.config_name)
     if ruling.policy.origin == "none":
         return project.ruled_by(Config(project=own.project, run=_lent(own.run, None)))
     return project.ruled_by(records.replace(ruling.config, run=_lent(own.run, ruling.config.run)))
@@ -79,8 +77,9 @@ def _lent(own: RunConfig | None, base: RunConfig | None) -> RunConfig | None:
     return records.replace(own, env=base.env if base else [], experiment=experiment)
 
 
-def record(
+def record(  # who asks, by which rules, what, and how far it is believed
     project: Project,
+    ruled: Project,
     bundles: Sequence[Path],
     *,
     notify: Notify,
@@ -92,6 +91,7 @@ def record(
 
     Args:
         project: As `open_project` gives it.
+        ruled: The same, as `ruled_by_base` makes it.
         bundles: What the training jobs left; none is a failed training.
         notify: Told in a sentence what is going on.
         trust: Whose code made them: a "stranger's", whom nobody believes, the repository's "own", in a job of this very
@@ -102,7 +102,6 @@ def record(
         Refused: A bundle is not what this tool writes, or claims what GitHub denies. Nothing was recorded.
         ServiceError: The store did not answer; the same may be done again.
     """
-    ruled = ruled_by_base(project)
     if len(bundles) > _MOST_BUNDLES:
         raise Refused(f"there are {len(bundles)} bundles, and {_MOST_BUNDLES} are the most that are read")
     limits = _OF_A_STRANGER if trust == "stranger" else LIMITS
@@ -123,6 +122,7 @@ def record(
         TrainingFailed.exit_code if failure else worst,
         run_id=runs[0].run.run_id if runs else "",
         failure=failure,
+        hint="the log of the job that trained tells why" if failure else "",
         judgements=judgements,
         expected=expected,
     )

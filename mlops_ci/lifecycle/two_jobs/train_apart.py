@@ -44,7 +44,7 @@ def train_apart(project: Project, ruled: Project, *, into: Path, notify: Callabl
     except InputError as error:  # recorded as failed
         record = next(each for each in reversed(list(apart.ledger.all())) if each.kind == "run")
         _write(bundle, apart, record)
-        return Reaction(error.exit_code, record.body["run_id"], failure=f"{error}. {error.hint}", bundle=bundle)
+        return Reaction(error.exit_code, record.body["run_id"], failure=str(error), hint=error.hint, bundle=bundle)
     run, record = training.run, training.taken.record
     _write(bundle, apart, record)
     if run.status != "finished":

@@ -147,8 +147,8 @@ def test_a_model_that_is_not_affected_says_why():
 
 def test_a_failed_training_says_how():
     title, markdown = reports.not_trained("churn", "`python train.py` ended with exit code 3")
-    assert title == "not ready to merge — training failed: `python train.py` ended with exit code 3"
-    assert markdown.startswith("**churn: not ready to merge** — training failed: `python train.py` ended with")
+    assert title == "not ready to merge — `python train.py` ended with exit code 3"
+    assert markdown.startswith("**churn: not ready to merge** — `python train.py` ended with")
     assert reports.not_trained("churn", "")[0] == "not ready to merge — there is no verdict"
 
 
