@@ -1,9 +1,10 @@
 """
 Flavors: one module per framework, that saves its models, loads them and asks them for predictions.
 
-A copy of the module, named `model_flavor.py`, runs inside the serving image. So each one is self-contained:
-the standard library at import, its framework inside functions, and nothing of this package. Faults are
-`ValueError` and `FileNotFoundError` with one sentence. The order of `PROVIDERS` is the order of detection.
+A copy of the module, as `flavors/<name>.py`, runs inside the serving image. So each one is self-contained: the
+standard library at import, its framework inside functions, and of this package nothing but `from . import tables`,
+which is copied beside it. Faults are `ValueError` and `FileNotFoundError` with one sentence. The order of
+`PROVIDERS` is the order of detection: a framework whose estimators are scikit-learn's too comes before it.
 
 A model folder holds what `save` wrote, and beside it `flavor.json` (`{"flavor": …}` and what the flavor
 wants to remember), `requirements.txt`, and, where there was an example, `signature.json` and
@@ -18,13 +19,31 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 PROVIDERS = {
+    "mlflow": "mlops_ci.flavors.mlflow",
+    "xgboost": "mlops_ci.flavors.xgboost",
+    "lightgbm": "mlops_ci.flavors.lightgbm",
+    "catboost": "mlops_ci.flavors.catboost",
+    "onnx": "mlops_ci.flavors.onnx",
+    "statsmodels": "mlops_ci.flavors.statsmodels",
+    "prophet": "mlops_ci.flavors.prophet",
+    "transformers": "mlops_ci.flavors.transformers",
+    "pytorch": "mlops_ci.flavors.pytorch",
+    "tensorflow": "mlops_ci.flavors.tensorflow",
+    "spacy": "mlops_ci.flavors.spacy",
     "sklearn": "mlops_ci.flavors.sklearn",
     "python": "mlops_ci.flavors.python",
 }
 
 
 class Flavor(Protocol):
-    """What every flavor's module can do; `tests/contracts/test_flavors.py` holds each to it."""
+    """
+    What every flavor's module can do; `tests/contracts/test_flavors.py` holds each to it.
+
+    One that has to see how a model is asked in order to save it has `save_with_example(model, folder, records)`, which
+    is called instead of `save` where there is an example. One whose files know the signature has `signature(folder)`.
+    A flavor whose records are rows of columns has `predict_columns` as well; where it is absent, whoever has columns
+    makes records of them and calls `predict`.
+    """
 
     def owns(self, model: Any) -> bool:
         """Whether *model*, an object of the training process, is of this flavor. Imports no framework."""
@@ -36,7 +55,7 @@ class Flavor(Protocol):
 
     def save(self, model: Any, folder: Path) -> None:
         """
-        Write *model* into *folder*, which exists.
+        Write *model* into *folder*, which exists; what else `load` shall know, into `flavor.json` there.
 
         Raises:
             ValueError: This model cannot be loaded again elsewhere; the sentence says why.
@@ -63,6 +82,21 @@ class Flavor(Protocol):
 
         Raises:
             ValueError: A record is not what the model was trained on.
+        """
+        ...
+
+    def predict_columns(self, model: Any, columns: dict[str, Any], rows: int) -> list[Any]:
+        """
+        Return one JSON-like prediction for each row: what `predict` says of the same rows as records. Optional.
+
+        Args:
+            model: What `load` returned.
+            columns: Name → a NumPy array of *rows* values: float64 with NaN for null, or object with None for null
+                where they are text, a mixture, or integers to be kept. Those that the model lacks are ignored.
+            rows: How many; at least one.
+
+        Raises:
+            ValueError: A column is missing, or is not what the model was trained on, or it was trained without names.
         """
         ...
 

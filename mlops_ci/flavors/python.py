@@ -5,7 +5,7 @@ Such a folder is written by hand, or made here from a function or from an object
 then `model.py` holds its definition and those that it uses, but no statement that would train again, and
 `state.json` names it and has the object's attributes (`state.pickle`, where JSON cannot hold them).
 
-Standard library alone at import and nothing of the package around: a copy of this file serves the model.
+The folder is code, so loading it runs that. Standard library alone at import: a copy of this file serves the model.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import pickle
 import symtable
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, cast
+
+from . import tables
 
 _FILE = "model.py"
 _STATE = "state.json"
@@ -44,7 +45,7 @@ def owns_files(path: Path) -> bool:
 def save(model: Any, folder: Path) -> None:
     """Write the definition and the state of *model*. Raises as the protocol says."""
     thing = model if isinstance(model, FunctionType) else type(model)
-    (folder / _FILE).write_text(_Source(thing).text(), encoding="utf-8")
+    (folder / _FILE).write_text(Source(thing).text(), encoding="utf-8")
     if thing is model:
         state: dict[str, Any] = {"function": thing.__name__}
     else:
@@ -82,12 +83,11 @@ def requirements(model: Any) -> list[str]:
     if isinstance(model, Path):
         trees = [ast.parse(path.read_bytes()) for path in model.rglob("*.py")]
     else:
-        trees = [ast.parse(_Source(model if isinstance(model, FunctionType) else type(model)).text())]
-    names = {_distribution(root) for tree in trees for root in _imported(tree)}
-    return sorted(f"{name}=={metadata.version(name)}" for name in names if name)
+        trees = [ast.parse(Source(model if isinstance(model, FunctionType) else type(model)).text())]
+    return tables.pinned({root for tree in trees for root in _imported(tree)})
 
 
-class _Source:
+class Source:
     """The definition of a function or class with the definitions, constants and imports that it uses."""
 
     def __init__(self, thing: Any) -> None:
@@ -183,20 +183,11 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 def _refuse_own_imports(node: ast.stmt) -> None:
     for root in _imported(node):
-        if _distribution(root) is None and not isinstance(node, ast.Try):
+        if tables.distribution(root) is None and not isinstance(node, ast.Try):
             raise ValueError(
                 f"the model imports {root}, which is no installed package: "
                 f"write a folder with both files and a {_FILE}, and log its path"
             )
-
-
-def _distribution(root: str) -> str | None:
-    """The installed package that has the top module *root*, "" for Python's own, None for the project's own."""
-    if sys.version_info < (3, 10):  # noqa: UP036  # lent to older interpreters, which cannot tell
-        return ""
-    if root in sys.stdlib_module_names:
-        return ""
-    return next(iter(metadata.packages_distributions().get(root, ())), None)
 
 
 def _attributes(model: Any, folder: Path) -> dict[str, Any] | None:

@@ -1,40 +1,39 @@
 """
-scikit-learn, and everything that keeps its estimators' interface (XGBoost's, LightGBM's, imbalanced-learn's).
+scikit-learn, and everything that keeps its estimators' interface (imbalanced-learn's, and pipelines that end
+in XGBoost's or LightGBM's).
 
-The model is one `model.joblib`. Predictions are those of the estimator's `predict`, or of the `method` that
-`flavor.json` names. Records become a NumPy array in the order of the columns at training, which gives the
-same numbers as a data frame at a fraction of the time; an estimator that asks for columns by name, or that
-scikit-learn did not write, gets the data frame.
-
-Standard library alone at import and nothing of the package around: a copy of this file serves the model.
+The model is one `model.skops`, which runs no code when it is loaded, where skops is installed and trusts every
+type in the model; else one `model.joblib`, a pickle. Predictions are those of the estimator's `predict`, or of
+the `method` that `flavor.json` names. Records become a NumPy array in the order of the columns at training,
+which gives the same numbers as a data frame at a fraction of the time; an estimator that asks for columns by
+name, or that scikit-learn did not write, gets the data frame.
 """
 
 from __future__ import annotations
 
-import json
 import pickle  # for the name of its error
 import sys
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_FILE = "model.joblib"
+from . import tables
+
+_PICKLE = "model.joblib"
+_SKOPS = "model.skops"
 _PICKLES = (".joblib", ".pkl", ".pickle")
-_PACKAGES = {"sklearn": "scikit-learn"}  # where the distribution's name is not the module's
 _BY_COLUMN_NAME = ("ColumnTransformer", "FunctionTransformer")
 
 
 class Loaded(NamedTuple):
-    """An estimator and how to ask it: *columns* is None where records are arrays, *dtypes* are for the *frame*."""
+    """An estimator and how to ask it: *frame* says that it wants a data frame."""
 
     estimator: Any
     method: str
-    columns: list[str] | None
+    columns: tables.Columns
     frame: bool
-    dtypes: dict[str, str]
 
 
 def owns(model: Any) -> bool:
@@ -44,41 +43,89 @@ def owns(model: Any) -> bool:
 
 
 def owns_files(path: Path) -> bool:
-    """Whether *path* is a pickle, or a folder with exactly one, and without code that knows better how to load it."""
+    """Whether *path* is such a file, or a folder with exactly one, and without code that knows better."""
     return _find(path) is not None and not (path / "model.py").exists()
 
 
 def save(model: Any, folder: Path) -> None:
-    """Write *model* as `model.joblib`, and warn of code that only this project has. Raises as the protocol says."""
+    """Write *model*, and warn of code that only this project has. Raises as the protocol says."""
+    safe = _safe(model)
+    if safe is not None:
+        (folder / _SKOPS).write_bytes(safe)
+        return
     import joblib
 
-    own = sorted(f"{module}.{name}" for module, name in _origins(model) if _distribution(module) is None)
+    own = sorted(f"{module}.{name}" for module, name in _origins(model) if tables.distribution(module) is None)
     if own:
         warnings.warn(f"the model can be loaded only where {', '.join(own)} can be imported", stacklevel=2)
     try:
-        joblib.dump(model, folder / _FILE)
+        joblib.dump(model, folder / _PICKLE)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise ValueError(f"the model cannot be pickled: {error}") from error
 
 
 def load(folder: Path) -> Loaded:
-    """Load the model, which runs the code in it. Raises as the protocol says."""
-    estimator = _read(folder)
-    options = _options(folder)
+    """Load the model, which runs the code in a pickle. Raises as the protocol says."""
+    estimator = read(folder)
+    options = tables.options(folder)
     method = options.get("method", "predict")
     if not hasattr(estimator, method):
         raise ValueError(f"{type(estimator).__qualname__} has no {method}()")
-    columns = _columns(estimator)
-    frame = columns is not None and _needs_frame(estimator)
+    names = _names(estimator)
+    frame = names is not None and _needs_frame(estimator)
     if not frame:
         _forget_columns(estimator)
-    return Loaded(estimator, method, columns or options.get("columns"), frame, options.get("dtypes", {}))
+    return Loaded(estimator, method, tables.Columns(names or options.get("columns"), options.get("dtypes")), frame)
+
+
+def read(folder: Path) -> Any:
+    """Return the estimator in *folder*, or in the file of that path, as it was saved. Raises as `load`."""
+    path = _find(folder)
+    if path is None:
+        raise FileNotFoundError(f"{folder} has no {_PICKLE}")
+    try:
+        if path.suffix == ".skops":
+            import skops.io
+
+            return skops.io.load(path)
+        import joblib
+
+        return joblib.load(path)
+    except Exception as error:  # unpickling can fail in any way
+        raise ValueError(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def predict(model: Loaded, records: list[Any]) -> list[Any]:
     """Return one prediction for each of *records*. Raises as the protocol says."""
-    rows = _rows(records, model.columns)
-    answers = getattr(model.estimator, model.method)(_frame(rows, model) if model.frame else _array(rows))
+    columns = model.columns
+    return _ask(model, columns.frame(records) if model.frame else columns.array(records, text=True))
+
+
+def predict_columns(model: Loaded, columns: dict[str, Any], rows: int) -> list[Any]:
+    """Return one prediction for each of *rows*. Raises as the protocol says."""
+    known = model.columns
+    table = known.frame_of(columns, rows) if model.frame else known.array_of(columns, rows, text=True)
+    return _ask(model, table)
+
+
+def requirements(model: Any) -> list[str]:
+    """Pin scikit-learn, what its numbers rest on, and the packages of the model's other parts; a path is loaded."""
+    if isinstance(model, Path):
+        path = _find(model)
+        safe = path is not None and path.suffix == ".skops"
+        model = read(model)
+    else:
+        safe = _safe(model) is not None
+    modules = {"sklearn", "numpy", "scipy", "joblib", *(module for module, _ in _origins(model))}
+    if safe:
+        modules.add("skops")
+    if _names(model) is not None and _needs_frame(model):
+        modules.add("pandas")
+    return tables.pinned(modules)
+
+
+def _ask(model: Loaded, table: Any) -> list[Any]:
+    answers = getattr(model.estimator, model.method)(table)
     if isinstance(answers, list):  # predict_proba of several outputs: one array for each
         return [list(outputs) for outputs in zip(*(each.tolist() for each in answers))]  # noqa: B905  # Python 3.9
     for conversion in ("toarray", "to_numpy"):  # a sparse matrix, a data frame
@@ -88,82 +135,24 @@ def predict(model: Loaded, records: list[Any]) -> list[Any]:
     return found
 
 
-def requirements(model: Any) -> list[str]:
-    """Pin scikit-learn, what its numbers rest on, and the packages of the model's other parts; a path is loaded."""
-    if isinstance(model, Path):
-        model = _read(model)
-    modules = {"sklearn", "numpy", "scipy", "joblib", *(module for module, _ in _origins(model))}
-    if _columns(model) is not None and _needs_frame(model):
-        modules.add("pandas")
-    return sorted(f"{name}=={metadata.version(name)}" for name in set(map(_distribution, modules)) if name)
-
-
 def _find(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.suffix in _PICKLES else None
-    if (path / _FILE).is_file():
-        return path / _FILE
-    found = [file for file in path.glob("*") if file.suffix in _PICKLES]
-    return found[0] if len(found) == 1 else None
+    return tables.one_file(path, _SKOPS, (".skops",)) or tables.one_file(path, _PICKLE, _PICKLES)
 
 
-def _read(folder: Path) -> Any:
-    import joblib
+def _safe(model: Any) -> bytes | None:
+    """*model* as skops writes it; None where skops is absent, cannot write it, or would not trust it again."""
+    if tables.distribution("skops") is None:
+        return None
+    import skops.io
 
-    path = _find(folder)
-    if path is None:
-        raise FileNotFoundError(f"{folder} has no {_FILE}")
     try:
-        return joblib.load(path)
-    except Exception as error:  # unpickling can fail in any way
-        raise ValueError(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
+        data: bytes = skops.io.dumps(model)
+        return None if skops.io.get_untrusted_types(data=data) else data
+    except Exception:  # noqa: BLE001  # it promises nothing about what it does not know; the pickle is left
+        return None
 
 
-def _options(folder: Path) -> dict[str, Any]:
-    path = folder / "flavor.json"
-    if not path.is_file():
-        return {}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _rows(records: list[Any], columns: list[str] | None) -> list[Any]:
-    """The records as lists in the order of training. Arrays, and text for a vectorizer, stay as they are."""
-    if not isinstance(records[0], dict):
-        return records
-    if columns is None:
-        raise ValueError("the model was trained without column names: send each record as an array")
-    try:
-        return [[record[name] for name in columns] for record in records]
-    except (KeyError, TypeError):
-        raise ValueError(next(_lacking(records, columns))) from None
-
-
-def _lacking(records: list[Any], columns: list[str]) -> Iterator[str]:
-    for number, record in enumerate(records):
-        if not isinstance(record, dict):
-            yield f"record {number} is not an object like the first"
-            continue
-        yield from (f"record {number} has no {name!r}" for name in columns if name not in record)
-
-
-def _array(rows: list[Any]) -> Any:
-    """Numbers as float64, with NaN for null; a table that holds text keeps its values."""
-    import numpy as np
-
-    if isinstance(rows[0], str):
-        return rows
-    text = any(isinstance(value, str) for row in rows for value in row)
-    return np.array(rows, dtype=object if text else np.float64)
-
-
-def _frame(rows: list[Any], model: Loaded) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=model.columns).astype(model.dtypes)
-
-
-def _columns(estimator: Any) -> list[str] | None:
+def _names(estimator: Any) -> list[str] | None:
     """The columns at training, where that was a data frame."""
     names = getattr(estimator, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
@@ -211,17 +200,3 @@ def _origins(model: Any) -> set[tuple[str, str]]:
     things = [type(part) for part in parts] + [part.func for part in parts if callable(getattr(part, "func", None))]
     plain = (each.func if isinstance(each, partial) else each for each in things)
     return {(getattr(each, "__module__", None) or type(each).__module__, each.__name__) for each in plain}
-
-
-def _distribution(module: str) -> str | None:
-    """The installed package that has *module*, "" for Python's own, None for the project's own."""
-    root = module.partition(".")[0]
-    name = _PACKAGES.get(root, root)
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        if sys.version_info < (3, 10):  # noqa: UP036  # lent to older interpreters, which cannot tell
-            return ""
-        known = root in sys.stdlib_module_names and root != "__main__"
-        return "" if known else next(iter(metadata.packages_distributions().get(root, ())), None)
-    return name

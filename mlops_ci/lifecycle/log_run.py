@@ -83,7 +83,12 @@ def command_of(project: Project, given: Sequence[str]) -> list[str]:
 
 
 def train(
-    project: Project, command: Sequence[str], *, notify: Callable[[str], None], output: IO[Any] | None = None
+    project: Project,
+    command: Sequence[str],
+    *,
+    notify: Callable[[str], None],
+    output: IO[Any] | None = None,
+    convert: str = "",
 ) -> Training:
     """
     Run *command* in the checkout and record it. A run that failed is recorded as well.
@@ -93,23 +98,27 @@ def train(
         command: What to run.
         notify: Told in a sentence what a person may want to know.
         output: Where the command's output goes; where ours goes, unless given.
+        convert: What `log_model` shall convert the model to, if that predicts the same: "onnx".
 
     Raises:
         UsageError: No commit yet, or the command cannot be started.
         ServiceError: What training left cannot be stored; the run folder keeps it.
     """
+    from mlops_ci.tracking.folder import CONVERT  # noqa: PLC0415  # brings what only training needs
+
     for taken in take_in.leftovers(project):
         notify(f"recorded run {taken.run.run_id}, which {taken.run.status} earlier and had not been recorded")
     git_state = identity.facts(project)
     run = project.config.run
     if run is not None and run.reuse and not git_state.dirty and not _improvised(project, command):
         reused = _reusable(project)
-        if reused is not None:
+        if reused is not None and (not convert or (reused.run.model and reused.run.model.flavor == convert)):
             return Training(taken=reused, reused=True)
     threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     folder, context = _prepare(project, command, git_state)
     probe = environment.start(environment.interpreter_of(command, project.checkout.root))
-    exit_code, duration_s = _run(context, folder, project, output)
+    env = _environment({**os.environ, **({CONVERT: convert} if convert else {})}, folder, project)
+    exit_code, duration_s = _run(context, folder, project.checkout.root, env, output)
     context = records.replace(context, exit_code=exit_code, ended=records.now(), duration_s=round(duration_s, 3))
     try:
         run_folder.write_context(folder, context)
@@ -184,14 +193,15 @@ def _prepare(project: Project, command: Sequence[str], git_state: GitState) -> t
     return folder, context
 
 
-def _run(context: Context, folder: Path, project: Project, output: IO[Any] | None) -> tuple[int, float]:
+def _run(
+    context: Context, folder: Path, root: Path, env: Mapping[str, str], output: IO[Any] | None
+) -> tuple[int, float]:
     command = context.command
-    env = _environment(os.environ, folder, project)
     started = time.monotonic()
     try:
         # With nobody at a keyboard, signals come to us alone: a group of its own lets us pass them to all of it.
         alone = not sys.stdin or not sys.stdin.isatty()
-        process = subprocess.Popen(command, cwd=project.checkout.root, env=env, stdout=output, start_new_session=alone)
+        process = subprocess.Popen(command, cwd=root, env=env, stdout=output, start_new_session=alone)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UsageError(

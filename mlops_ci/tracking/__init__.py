@@ -147,9 +147,10 @@ def log_model(
     requirements: Sequence[str] | None = None,
     *,
     method: str | None = None,
+    convert: str | None = None,
 ) -> None:
     """Keep the model; see `Run.log_model`."""
-    active_run().log_model(model, input_example, flavor, requirements, method=method)
+    active_run().log_model(model, input_example, flavor, requirements, method=method, convert=convert)
 
 
 def stage(name: str) -> Stage:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "MLOPS_RUN_DIR"
+CONVERT = "MLOPS_CONVERT"
 
 
 def locate() -> Path:

@@ -13,77 +13,113 @@ from typing import Any, NamedTuple
 
 from mlops_ci import flavors
 from mlops_ci.flavors import Flavor
+from mlops_ci.flavors.tables import remember
 from mlops_ci.tracking import files, tables
 
 _REQUIREMENTS = "requirements.txt"
+_SIGNATURE = "signature.json"
 
 
 class Kept(NamedTuple):
-    """What became of a model; *warnings* are sentences."""
+    """What became of a model; *warnings* are sentences, and so is *conversion*, if there was one."""
 
     flavor: str
     warnings: list[str]
+    conversion: str
 
 
-def keep(
-    model: Any,
-    run_folder: Path,
-    example: Any,
-    flavor: str | None,
-    requirements: Sequence[str] | None,
-    method: str | None,
-) -> Kept:
+class Wish(NamedTuple):
+    """How a model is to be kept; the arguments of `Run.log_model`."""
+
+    example: Any = None
+    flavor: str | None = None
+    requirements: Sequence[str] | None = None
+    method: str | None = None
+    convert: str | None = None
+
+
+def keep(model: Any, run_folder: Path, wish: Wish) -> Kept:
     """
-    Write `model/` whole or not at all; the arguments are those of `Run.log_model`.
+    Write `model/` whole or not at all.
 
-    An example that the saved model cannot answer is a warning, and is left out with the signature.
+    An example that the saved model cannot answer is a warning, and is left out with the signature. So is a
+    conversion that is not exact, and the model is kept as it was saved.
 
     Raises:
-        ValueError: There is no such flavor, or it cannot save this model.
+        ValueError: There is no such flavor or conversion, or it cannot save this model.
         OSError: There is no room, or the like.
     """
+    if wish.convert not in {None, "", "onnx"}:
+        raise ValueError(f"there is no conversion to {wish.convert!r}; known: onnx")
     folder = files.scratch(run_folder) / "model"
     folder.mkdir()
     try:
-        name, told = _save(model, folder, flavor)
+        name, told = _save(model, folder, wish)
+        _write_options(folder, name, wish.method, wish.example)
+        conversion = ""
+        if wish.convert and name != wish.convert:
+            try:
+                conversion = _convert(name, folder, wish.example)
+            except ValueError as error:
+                told.append(f"not converted to ONNX: {error}")
+            else:
+                model = folder = folder.with_name("converted")
+                wish, name = wish._replace(requirements=None), "onnx"
         module = flavors.find(name)
-        _write_options(folder, name, method, example)
-        told += _write_requirements(module, model, folder, requirements)
-        if example is not None:
-            told += _try(module, folder, example)
+        told += _write_requirements(module, model, folder, wish.requirements)
+        if wish.example is not None:
+            told += _try(module, folder, wish.example)
+        elif hasattr(module, "signature") and (said := module.signature(folder)):
+            _write_json(folder / _SIGNATURE, said)
         files.replace(folder, run_folder / "model")
     finally:
         shutil.rmtree(folder.parent, ignore_errors=True)
-    return Kept(name, told)
+    return Kept(name, told, conversion)
 
 
-def _save(model: Any, folder: Path, flavor: str | None) -> tuple[str, list[str]]:
+def _convert(flavor: str, native: Path, example: Any) -> str:
+    """Make the folder `converted` beside *native*; return what to tell. Raises `ValueError` as `convert.to_onnx`."""
+    from mlops_ci.tracking import convert
+
+    folder = native.with_name("converted")
+    folder.mkdir()
+    path_before = sys.path[:]
+    try:
+        outcome = convert.to_onnx(flavor, native, example, folder)
+    finally:
+        sys.path[:] = path_before
+    remember(folder, flavor="onnx")
+    return outcome.sentence(flavor)
+
+
+def _save(model: Any, folder: Path, wish: Wish) -> tuple[str, list[str]]:
     """Write the model's own files; a path's are copied. Returns the flavor's name and what it warned of."""
     if isinstance(model, (str, os.PathLike)):
         files.copy(Path(model), folder if Path(model).is_dir() else folder / Path(model).name)
-        return flavor or flavors.detect_files(folder), []
-    name = flavor or flavors.detect(model)
+        return wish.flavor or flavors.detect_files(folder), []
+    name = wish.flavor or flavors.detect(model)
+    module = flavors.find(name)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        flavors.find(name).save(model, folder)
+        if wish.example is not None and hasattr(module, "save_with_example"):
+            module.save_with_example(model, folder, _records(wish.example))
+        else:
+            module.save(model, folder)
     return name, [str(each.message) for each in caught]
 
 
 def _write_options(folder: Path, flavor: str, method: str | None, example: Any) -> None:
     """`flavor.json`: the flavor, and what it cannot see in the model itself."""
-    path = folder / "flavor.json"
-    options: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    options["flavor"] = flavor
+    options: dict[str, Any] = {"flavor": flavor}
     if method:
         options["method"] = method
     types = tables.dtypes(example)
-    kept = {name: dtype for name, dtype in types.items() if dtype.startswith(("category", "datetime64"))}
-    if kept:
-        options["dtypes"] = kept  # JSON would give them back as text
+    if types:
+        options["dtypes"] = types  # JSON knows text and numbers alone
     first = tables.records(example)[0] if example is not None else None
     if isinstance(first, dict):
         options["columns"] = list(first)
-    _write_json(path, options)
+    remember(folder, **options)
 
 
 def _write_requirements(module: Flavor, model: Any, folder: Path, given: Sequence[str] | None) -> list[str]:
@@ -101,22 +137,33 @@ def _write_requirements(module: Flavor, model: Any, folder: Path, given: Sequenc
 
 def _try(module: Flavor, folder: Path, example: Any) -> list[str]:
     """Ask the model as it was saved, as its service will; write the example and the signature."""
-    records = json.loads(json.dumps(tables.records(example)))
+    records = _records(example)
     path_before = sys.path[:]
     try:
-        answers = module.predict(module.load(folder), records)
-        predictions = [tables.plain(answer) for answer in answers]
+        loaded = module.load(folder)
+        predictions = [tables.plain(answer) for answer in module.predict(loaded, records)]
+        seen = tables.ranges(example)
+        outputs = tables.schema(predictions, {}, whole=True)
+        if tables.is_number(outputs) and tables.is_enough(example):
+            answers = (answer for batch in tables.batches(example) for answer in module.predict(loaded, batch))
+            outputs[tables.SEEN] = tables.bounds(map(tables.plain, answers))
     except Exception as error:  # noqa: BLE001  # it is the user's model
         return [f"the saved model does not answer the input example: {type(error).__name__}: {error}"]
     finally:
         sys.path[:] = path_before
     signature = {
-        "inputs": tables.schema(records, tables.dtypes(example), whole=False),
-        "outputs": tables.schema(predictions, {}, whole=True),
+        "inputs": tables.schema(records, tables.dtypes(example), whole=False, seen=seen),
+        "outputs": outputs,
     }
-    _write_json(folder / "signature.json", signature)
+    _write_json(folder / _SIGNATURE, signature)
     _write_json(folder / "input_example.json", {"records": records, "predictions": predictions})
     return []
+
+
+def _records(example: Any) -> list[Any]:
+    """The first records of *example*, as a service gets them."""
+    found: list[Any] = json.loads(json.dumps(tables.records(example)))
+    return found
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mlops_ci.tracking import points, values
-from mlops_ci.tracking.folder import VARIABLE, EventLog, locate, prepare
+from mlops_ci.tracking.folder import CONVERT, VARIABLE, EventLog, locate, prepare
 
+CONVERSION = "model.conversion"
 _ROOM = str(Path(__file__).parent)
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -260,6 +261,7 @@ class Run:
         requirements: Sequence[str] | None = None,
         *,
         method: str | None = None,
+        convert: str | None = None,
     ) -> None:
         """
         Keep the model as it will be served: its files, requirements, signature and an example. The last one counts.
@@ -268,16 +270,24 @@ class Run:
 
         Args:
             model: An estimator, an object with `predict(records)`, a function, or the path of a saved model.
-            input_example: A few records: a data frame, an array, or dicts. They name and type the columns.
+            input_example: A data frame, an array, or dicts. They name and type the columns. Five are kept; of 100 or
+                more, the smallest and the largest value in each column as well.
             flavor: How it is saved; found unless given.
             requirements: Lines for pip; those of the model's own packages, pinned, unless given.
             method: What the service calls (`predict_proba`); `predict` unless given.
+            convert: "onnx": keep the model as ONNX, if that predicts the same on all records of the example and on
+                changed ones; `$MLOPS_CONVERT`, which `mlops-ci run --convert` sets, unless given. *requirements* are
+                those of the model as it was, and not of a converted one.
         """
         from mlops_ci.tracking import models
 
         if self.folder:
-            kept = models.keep(model, self.folder, input_example, flavor, requirements, method)
+            convert = os.environ.get(CONVERT) if convert is None else convert
+            wish = models.Wish(input_example, flavor, requirements, method, convert)
+            kept = models.keep(model, self.folder, wish)
             self._append({"event": "model", "flavor": kept.flavor})
+            if kept.conversion:
+                self.set_tag(CONVERSION, kept.conversion)
             for sentence in kept.warnings:
                 self.warn(f"log_model: {sentence}")
 

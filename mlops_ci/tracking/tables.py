@@ -11,14 +11,17 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mlops_ci.tracking.folder import work_tree
 
+BATCH = 1000
+SEEN = "x-seen"
 _EXAMPLES = 5
+_ENOUGH = 100
 _CHUNK_BYTES = 1 << 20
 _KINDS = (
     ("bool", "boolean"),
@@ -65,7 +68,53 @@ def records(example: Any) -> list[Any]:
     return found
 
 
-def schema(rows: list[Any], types: Mapping[str, str], *, whole: bool) -> dict[str, Any]:
+def batches(example: Any) -> Iterator[list[Any]]:
+    """Yield all records of *example*, as JSON has them, at most `BATCH` at a time. Raises as `records`."""
+    count = _length(example)
+    if count is None:
+        yield [plain(record) for record in _records(example)]
+        return
+    for start in range(0, count, BATCH):
+        part = _part(example, start)
+        yield [plain(record) for record in (_records_of_frame(part) if _is_frame(part) else _records(part, BATCH))]
+
+
+def ranges(example: Any) -> dict[str, list[float]]:
+    """
+    Return the smallest and the largest finite number in each column of *example*, by name.
+
+    {} where it has no names, or fewer than 100 records: less says little about what a model can be asked.
+    """
+    if not is_enough(example):
+        return {}
+    found = ((str(name), bounds(values)) for name, values in _columns(example))
+    return {name: both for name, both in found if both}
+
+
+def is_enough(example: Any) -> bool:
+    """Whether *example* has so many records that what it lacks is seldom."""
+    return (_length(example) or 0) >= _ENOUGH
+
+
+def bounds(values: Iterable[Any]) -> list[float]:
+    """Return the smallest and the largest finite number among *values*; [] where there is none."""
+    numbers = [
+        value
+        for value in values
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    ]
+    return [min(numbers), max(numbers)] if numbers else []
+
+
+def is_number(schema: Mapping[str, Any]) -> bool:
+    """Whether *schema* is of a number, or of a number that may be missing."""
+    kinds = schema.get("type", [])
+    return bool({"integer", "number"} & {kinds} if isinstance(kinds, str) else {"integer", "number"} & set(kinds))
+
+
+def schema(
+    rows: list[Any], types: Mapping[str, str], *, whole: bool, seen: Mapping[str, list[float]] | None = None
+) -> dict[str, Any]:
     """
     Return the JSON Schema of one of *rows*.
 
@@ -73,6 +122,7 @@ def schema(rows: list[Any], types: Mapping[str, str], *, whole: bool) -> dict[st
         rows: At least one.
         types: What `dtypes` says of their columns: surer than a few values.
         whole: Whether an integer stays one. A few records of measurements may happen to be whole.
+        seen: Smallest and largest value by column, as `ranges` returns them: they become `x-seen` of its schema.
     """
     first = rows[0]
     if isinstance(first, dict):
@@ -81,6 +131,9 @@ def schema(rows: list[Any], types: Mapping[str, str], *, whole: bool) -> dict[st
             name: _typed([row[name] for row in rows if name in row], kind_of(types.get(name, "")), whole=whole)
             for name in names
         }
+        for name, both in (seen or {}).items():
+            if name in properties and is_number(properties[name]):
+                properties[name][SEEN] = both
         required = [name for name in names if all(name in row for row in rows)]
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     if isinstance(first, list):
@@ -123,14 +176,48 @@ def _is_frame(table: Any) -> bool:
     return hasattr(table, "columns") and hasattr(table, "dtypes")
 
 
-def _records(example: Any) -> Iterator[Any]:
+def _length(example: Any) -> int | None:
+    """How many records *example* has; None for one that is a single record."""
+    if isinstance(example, Mapping):
+        sizes = [len(value) for value in example.values() if _is_column(value)]
+        return min(sizes) if sizes and len(sizes) == len(example) else None
+    shape: Any = getattr(example, "shape", ())
+    if len(shape) > 1:
+        return int(shape[0])
+    rows = example.tolist() if hasattr(example, "tolist") else example
+    lonely = isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], (int, float))
+    return None if lonely or not hasattr(rows, "__len__") else len(rows)
+
+
+def _part(example: Any, start: int) -> Any:
+    """The next `BATCH` records of *example*, from *start*, as what it is."""
+    if isinstance(example, Mapping):
+        return {name: list(values)[start : start + BATCH] for name, values in example.items()}
+    rows = example.iloc if hasattr(example, "iloc") else example
+    return rows[start : start + BATCH]
+
+
+def _columns(example: Any) -> Iterator[tuple[Any, Iterable[Any]]]:
     if _is_frame(example):
-        head = example.head(_EXAMPLES)
-        return iter(head.to_dicts() if hasattr(head, "to_dicts") else head.to_dict("records"))  # polars, pandas
+        yield from ((name, example[name].to_list()) for name in example.columns)
+    elif isinstance(example, Mapping):
+        yield from ((name, value.tolist() if hasattr(value, "tolist") else value) for name, value in example.items())
+    elif isinstance(example, (list, tuple)) and isinstance(example[0], Mapping):
+        rows = [plain(record) for record in example]
+        yield from ((name, [row[name] for row in rows if name in row]) for name in rows[0])
+
+
+def _records_of_frame(frame: Any) -> Iterator[Any]:
+    return iter(frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records"))  # polars, pandas
+
+
+def _records(example: Any, most: int = _EXAMPLES) -> Iterator[Any]:
+    if _is_frame(example):
+        return _records_of_frame(example.head(most))
     if hasattr(example, "toarray"):
-        example = example[:_EXAMPLES].toarray()
+        example = example[:most].toarray()
     if hasattr(example, "tolist"):
-        example = example[:_EXAMPLES].tolist()
+        example = example[:most].tolist()
     if isinstance(example, Mapping):
         columns = {name: list(value) for name, value in example.items() if _is_column(value)}
         if len(columns) < len(example):

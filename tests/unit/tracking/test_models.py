@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
@@ -57,7 +58,13 @@ def test_a_model_is_kept_with_what_goes_in_and_out(folder):
     assert content(folder, "signature.json") == {"inputs": OBJECT, "outputs": {"type": "integer"}}
     assert content(folder, "input_example.json") == {"records": RECORDS, "predictions": [0, 1]}
     requirements = (folder / "model/requirements.txt").read_text().splitlines()
-    assert {line.partition("==")[0] for line in requirements} == {"scikit-learn", "numpy", "scipy", "joblib"}
+    assert {line.partition("==")[0] for line in requirements} == {
+        "scikit-learn",
+        "numpy",
+        "scipy",
+        "joblib",
+        "skops",
+    }
     described = models.describe(folder / "model", None)
     assert described.flavor == "sklearn"
     assert described.requirements == requirements
@@ -80,7 +87,7 @@ def test_a_saved_model_that_does_not_answer_is_a_warning(folder):
     """The model is kept, without an example that its service would fail on."""
     with mlops.start_run() as run, pytest.warns(mlops.TrackingWarning, match="LinearSVC has no predict_proba"):
         run.log_model(LinearSVC().fit(X, Y), input_example=X, method="predict_proba")
-    assert (folder / "model/model.joblib").exists()
+    assert (folder / "model/model.skops").exists()
     assert not (folder / "model/signature.json").exists()
     assert events.read(folder).warnings
 
@@ -101,8 +108,8 @@ def test_what_no_flavor_saves_is_a_warning_and_leaves_the_model_before(folder):
         run.log_model(Constant(7))
         with pytest.warns(mlops.TrackingWarning, match=r"no flavor saves a builtins\.dict; write a folder"):
             run.log_model({"weights": [1]})
-        with pytest.warns(mlops.TrackingWarning, match="no flavor 'tensorflow'"):
-            run.log_model(Constant(7), flavor="tensorflow")
+        with pytest.warns(mlops.TrackingWarning, match="no flavor 'caffe'"):
+            run.log_model(Constant(7), flavor="caffe")
     assert events.read(folder).model == folder / "model"
     assert not list((folder / "tmp").iterdir())
 
@@ -151,6 +158,72 @@ def test_an_example_may_come_in_many_shapes():
 def test_a_schema_says_what_the_values_are(rows, expected):
     """Whole numbers in an example are numbers: the next record may not be whole."""
     assert tables.schema(rows, {}, whole=False) == expected
+
+
+def test_what_was_seen_is_in_the_signature(folder):
+    """Of 100 records or more: the finite bounds of each column of numbers, and of a number that is predicted."""
+    many = {"a": [float("nan"), float("inf"), *(step / 2 for step in range(-10, 188))], "b": ["x", "y"] * 100}
+    with mlops.start_run() as run:
+        run.log_model(First(), input_example=many)
+        inputs = content(folder, "signature.json")["inputs"]["properties"]
+        assert inputs == {"a": {"type": ["number", "null"], "x-seen": [-5.0, 93.5]}, "b": {"type": "string"}}
+        assert content(folder, "signature.json")["outputs"] == {"type": "integer", "x-seen": [0, 198]}
+        assert len(content(folder, "input_example.json")["records"]) == 5
+        run.log_model(First(), input_example={name: values[:99] for name, values in many.items()})
+    assert "x-seen" not in (folder / "model/signature.json").read_text()
+
+
+class First:
+    """Counts what it is asked, and says so for each record in turn."""
+
+    def __init__(self):
+        self.least = -5.0
+
+    def predict(self, records):
+        return [0 if record["a"] is None else int(2 * record["a"] + 11) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (lambda columns: columns, {"a": [0, 149], "t": []}),
+        (lambda columns: {name: np.array(values) for name, values in columns.items()}, {"a": [0, 149], "t": []}),
+        (pd.DataFrame, {"a": [0, 149], "t": []}),
+        (lambda columns: pd.DataFrame(columns, index=range(150, 0, -1)), {"a": [0, 149], "t": []}),
+        (lambda columns: pd.DataFrame(columns).to_dict("records"), {"a": [0, 149], "t": []}),
+        (lambda columns: np.array([columns["a"]]).T, {}),
+        (lambda columns: columns["t"], {}),
+        (lambda columns: np.array(columns["t"]), {}),
+    ],
+    ids=["lists", "arrays", "frame", "frame with another index", "records", "array", "texts", "array of texts"],
+)
+def test_all_records_of_an_example_are_found(shape, expected):
+    """In order, in parts, whatever holds them; and their bounds, where they have names."""
+    columns = {"a": list(range(1150))[:150], "t": ["x"] * 150}
+    example = shape(columns)
+    found = [record for batch in tables.batches(example) for record in batch]
+    assert len(found) == 150
+    assert found[:5] == tables.records(example)
+    assert found[149] in ({"a": 149, "t": "x"}, [149], "x")
+    assert tables.ranges(example) == {name: both for name, both in expected.items() if both}
+
+
+def test_long_examples_come_in_parts():
+    """So that none is in memory twice."""
+    sizes = [len(batch) for batch in tables.batches(pd.DataFrame({"a": range(2500)}))]
+    assert sizes == [1000, 1000, 500]
+    assert [len(batch) for batch in tables.batches(np.zeros((1001, 2)))] == [1000, 1]
+    assert list(tables.batches({"a": 1.5, "b": 2})) == [[{"a": 1.5, "b": 2}]]
+    assert list(tables.batches([1.5, 2.5])) == [[[1.5, 2.5]]]
+    assert list(tables.batches(np.array([1.5, 2.5]))) == [[[1.5, 2.5]]]
+
+
+def test_the_types_of_a_frame_are_remembered(folder):
+    """JSON knows text and numbers alone."""
+    frame = pd.DataFrame({"a": pd.array([0, 1, 2, 3], dtype="int32"), "b": X[:, 1]})
+    with mlops.start_run() as run:
+        run.log_model(LinearRegression().fit(frame, Y), input_example=frame)
+    assert content(folder, "flavor.json")["dtypes"] == {"a": "int32", "b": "float64"}
 
 
 def test_a_key_that_a_record_lacks_is_not_required():
