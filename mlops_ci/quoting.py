@@ -29,6 +29,13 @@ _PY_KINDS = {
     "object": "dict[str, Any]",
     "string": "Text",
 }
+_PY_RANGE = {"minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt"}
+_PY_BOUNDS = {
+    "array": {"minItems": "min_length", "maxItems": "max_length"},
+    "integer": _PY_RANGE,
+    "number": _PY_RANGE,
+    "string": {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"},
+}
 _LONG_KEY = 500  # YAML 1.1 reads a key without `?` only up to 1024 characters; an escape takes up to ten
 
 
@@ -57,7 +64,7 @@ def py_name(value: Any) -> str:
 
 def py_type(schema: Any) -> str:
     """
-    The annotation of a value that JSON Schema *schema* describes, in the names of `serving/runtime.py`.
+    The annotation of a value that JSON Schema *schema* describes, in the names of `serving/kinds.py`.
 
     What it has no word for is `Any`: the model's own check is then the only one.
     """
@@ -70,12 +77,9 @@ def py_type(schema: Any) -> str:
 
 
 def _py_kind(kind: str, schema: Mapping[str, Any]) -> str:
-    if kind != "array":
-        return _PY_KINDS.get(kind, "Any")
-    least, most = schema.get("minItems"), schema.get("maxItems")
-    bounds = [f"{name}={int(size)}" for name, size in (("min_length", least), ("max_length", most)) if size is not None]
-    items = f"list[{py_type(schema.get('items', {}))}]"
-    return f"Annotated[{items}, Field({', '.join(bounds)})]" if bounds else items
+    name = f"list[{py_type(schema.get('items', {}))}]" if kind == "array" else _PY_KINDS.get(kind, "Any")
+    bounds = [f"{ours}={py(schema[theirs])}" for theirs, ours in _PY_BOUNDS.get(kind, {}).items() if theirs in schema]
+    return f"Annotated[{name}, Field({', '.join(bounds)})]" if bounds and name != "Any" else name
 
 
 def sh(value: Any) -> str:

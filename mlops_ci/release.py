@@ -7,8 +7,7 @@ recipe of its image, as text by path. Where it runs is the business of targets; 
 
 from __future__ import annotations
 
-import builtins
-import keyword
+import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_ci import flavors
 from mlops_ci.entities import ArtifactRef, Signature
 from mlops_ci.errors import ConfigError
 from mlops_ci.providers import suggestion
@@ -23,21 +23,29 @@ from mlops_ci.rendering import render_tree
 from mlops_ci.resources import PACKAGE, SERVING
 
 BENTOML = "bentoml==1.4.39"
-"""The one that the tests ran; a service is not to change because something was published since. (1.4.40 cannot
-be installed: it asks for a certifi that does not exist.) A model's own line about bentoml wins."""
+"""(1.4.40 cannot be installed: it asks for a certifi that does not exist.)"""
 
-UV = "0.13.8"
+SERVER = (
+    "httptools==0.9.0",
+    "orjson==3.13.0",
+    "prometheus-client==0.26.0",
+    "pydantic==2.14.3",
+    "uvicorn==0.54.0",
+    'uvloop==0.23.0; sys_platform != "win32"',
+)
+"""What `serving/` needs, in the versions that the tests ran: a service is not to change because something was
+published since. A model's own line about one of them wins."""
+
+FORMATS = {"arrow": ("pyarrow==25.0.1",), "parquet": ("pyarrow==25.0.1",)}
+TRACING = ("opentelemetry-sdk==1.45.1", "opentelemetry-exporter-otlp-proto-http==1.45.1")
+GRPC = ("grpcio==1.85.1", "protobuf==7.36.2")
 
 SERVICE_ENV = {
     "BENTOML_DO_NOT_TRACK": "True",
     "BENTOML_HOME": "/tmp/bentoml",  # noqa: S108  # inside a container, where /tmp belongs to the one service
     "OMP_NUM_THREADS": "1",
-    "PROMETHEUS_MULTIPROC_DIR": "/tmp/prometheus",  # noqa: S108
 }
 """What the service wants of its surroundings in a container, whose only writable folder is /tmp."""
-
-# Names that a field of a pydantic model, or a class body that uses `float` as a type, cannot take.
-_TAKEN = {*dir(builtins), "construct", "copy", "dict", "from_orm", "json", "parse_file", "parse_obj", "parse_raw"}
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +53,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     What is deployed, as templates see it.
 
     *files* are those of `model/`, relative to it; *image* is the reference to deploy, "" before it is built;
-    *version_record* is the id of the version's record; *source* is the repository's address.
+    *version_record* is the id of the version's record; *source* is the repository's address; *settings* are what
+    `serving/manifest.py` reads, beside *timeout_s*.
     """
 
     project: str
@@ -61,9 +70,12 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
     image: str = ""
     source: str = ""
+    runtime: str = "bentoml"
     workers: int = 1
     port: int = 3000
     timeout_s: float = 10.0
+    formats: tuple[str, ...] = ("json",)
+    settings: dict[str, Any] = {}
     python: str = "3.11"
     base_image: str = ""
     platform: str = ""
@@ -91,13 +103,10 @@ def service_files(release: Release, overrides: Path | None = None) -> dict[str, 
         "record": record,
         "prediction": signature.outputs if signature else {},
         "requirements": _requirements(release),
+        "service_name": re.sub(r"[^a-z0-9]+", "-", release.model.lower()).strip("-") or "model",
     }
-    verbatim = {path.name: path.read_text(encoding="utf-8") for path in sorted(SERVING.glob("*.py"))}
-    return {
-        **verbatim,
-        "model_flavor.py": _flavor(release.flavor),
-        **render_tree("service", values, overrides),
-    }
+    verbatim = {f"serving/{path.name}": path.read_text(encoding="utf-8") for path in sorted(SERVING.glob("*.py"))}
+    return {**verbatim, **_flavor(release.flavor), **render_tree("service", values, overrides)}
 
 
 def image_files(release: Release, overrides: Path | None = None) -> dict[str, str]:
@@ -105,7 +114,6 @@ def image_files(release: Release, overrides: Path | None = None) -> dict[str, st
     values = {
         "release": release.values,
         "base": release.base_image or f"python:{release.python}-slim",
-        "uv": UV,
         "environment": SERVICE_ENV,
         "labels": {
             "org.opencontainers.image.title": release.model,
@@ -132,15 +140,32 @@ def manifest(release: Release) -> dict[str, Any]:
         "flavor": release.flavor,
         "files": msgspec.to_builtins(sorted(release.files, key=lambda file: file.path)),
         "signature": msgspec.to_builtins(release.signature),
+        "serving": {"workers": release.workers, "timeout_s": release.timeout_s, **release.settings},
     }
 
 
-def _flavor(name: str) -> str:
-    """The source of the flavor *name*, which stands alone so that it can be copied."""
-    known = {path.stem: path for path in (PACKAGE / "flavors").glob("[a-z]*.py")}
-    if name not in known:
-        raise ConfigError(f"unknown flavor {name!r}", hint=suggestion(name, known))
-    return known[name].read_text(encoding="utf-8")
+def _flavor(name: str) -> dict[str, str]:
+    """The package `flavors` with the flavor *name* and what it needs, which know nothing of this package."""
+    if name not in flavors.PROVIDERS:
+        raise ConfigError(f"unknown flavor {name!r}", hint=suggestion(name, flavors.PROVIDERS))
+    return {
+        "flavors/__init__.py": '"""The flavor of this service\'s model."""\n',
+        **{f"flavors/{each}.py": text for each, text in sorted(_with_siblings(name).items())},
+    }
+
+
+def _with_siblings(name: str) -> dict[str, str]:
+    """The source of the module *name* of the flavors, and of each that it imports from beside it."""
+    found: dict[str, str] = {}
+    wanted = {name}
+    while wanted:
+        each = wanted.pop()
+        found[each] = (PACKAGE / "flavors" / f"{each}.py").read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(found[each])):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                wanted |= {alias.name for alias in node.names} if node.module is None else {node.module}
+        wanted -= found.keys()
+    return found
 
 
 def _fields(schema: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -149,26 +174,23 @@ def _fields(schema: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         return None
     # A schema that does not say is read strictly: a model seldom knows what to do without one of its columns.
     required = set(schema.get("required", schema["properties"]))
-    taken = set(_TAKEN)
-    fields = []
-    for alias, property_ in schema["properties"].items():
-        name = _field_name(alias, taken)
-        taken.add(name)
-        fields.append({"name": name, "alias": alias, "schema": property_, "required": alias in required})
-    return fields
-
-
-def _field_name(alias: str, taken: set[str]) -> str:
-    """A Python name like *alias* that is not *taken*; the alias stays what callers write."""
-    plain = re.sub(r"\W+", "_", alias.lower(), flags=re.ASCII).strip("_")
-    stem = plain if re.match(r"(?!model_)[a-z]", plain) else f"field_{plain}".rstrip("_")
-    name, count = stem, 1
-    while name in taken or keyword.iskeyword(name):
-        count += 1
-        name = f"{stem}_{count}"
-    return name
+    return [
+        {"name": name, "schema": property_, "required": name in required}
+        for name, property_ in schema["properties"].items()
+    ]
 
 
 def _requirements(release: Release) -> list[str]:
-    own = any(re.match(r"bentoml\b(?!-)", line, re.IGNORECASE) for line in release.requirements)
-    return sorted(set(release.requirements) | (set() if own else {BENTOML}))
+    """The model's own lines, and the server's for what they do not name."""
+    wanted = [*SERVER, *(line for name in release.formats for line in FORMATS.get(name, ()))]
+    wanted += [BENTOML] if release.runtime == "bentoml" else []
+    wanted += TRACING if release.settings.get("tracing") else ()
+    wanted += GRPC if release.settings.get("grpc_port") else ()
+    own = {_package(line) for line in release.requirements}
+    return sorted({*release.requirements, *(line for line in wanted if _package(line) not in own)})
+
+
+def _package(requirement: str) -> str:
+    """The normalized name (PEP 503) of the package that a line is about."""
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else requirement

@@ -120,9 +120,21 @@ class Registry(_Section, frozen=True, kw_only=True):
     ] = "{model}@v{version}"
 
 
+class PredictionLog(_Section, frozen=True, kw_only=True):
+    """A sample of what the service is asked and answers, one JSON object a line."""
+
+    rate: Annotated[float, Meta(ge=0, le=1, description="The share of requests that is written down, 0 to 1.")] = 0.0
+    path: Annotated[str, Meta(description="A file of the service's own; its standard output unless named.")] = ""
+    leave_out: Annotated[list[str], Meta(description="Fields that are not written down.")] = []
+
+
 class Serving(_Section, frozen=True, kw_only=True):
     """The service that answers with the model's predictions."""
 
+    runtime: Annotated[
+        Literal["bentoml", "asgi"],
+        Meta(description="`bentoml`: a BentoML service. `asgi`: the same without BentoML, smaller and faster."),
+    ] = "bentoml"
     image: Annotated[
         str,
         Meta(
@@ -131,17 +143,79 @@ class Serving(_Section, frozen=True, kw_only=True):
             extra={"allowed": "an image such as ghcr.io/acme/churn"},
         ),
     ] = ""
-    workers: Annotated[int, Meta(ge=1, description="Processes that answer.")] = 1
+    base: Annotated[
+        str,
+        Meta(
+            pattern=r"^\S+$",
+            description="The image that it is built on, with Python and its venv. Default: python:<version>-slim.",
+            extra={"allowed": "an image such as python:3.12-slim@sha256:…"},
+        ),
+    ] = ""
+    platform: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$",
+            description="What the image runs on; the builder's own unless named.",
+            extra={"allowed": "a platform such as linux/amd64"},
+        ),
+    ] = ""
     python: Annotated[
         str,
         Meta(
-            pattern=r"^3\.\d{1,2}(\.\d{1,2})?$",
+            pattern=r"^3\.(1[1-9]|[2-9]\d)(\.\d{1,2})?$",
             description="The image's Python, in quotes.",
-            extra={"allowed": 'a version of Python such as "3.11"'},
+            extra={"allowed": 'a version of Python from 3.11 on, such as "3.12"'},
         ),
     ] = "3.11"
+    workers: Annotated[int, Meta(ge=1, le=64, description="Processes that answer.")] = 1
     port: Annotated[int, Meta(ge=1, le=65535, description="Where the service listens in its container.")] = 3000
+    formats: Annotated[
+        list[Literal["json", "arrow", "parquet"]],
+        Meta(description="What it reads. Arrow and Parquet make the image some 150 MB larger."),
+    ] = msgspec.field(default_factory=lambda: ["json"])
     timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds before a request is given up.")] = 10.0
+    drain_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds for which it still takes requests after it was told to end.")
+    ] = 5.0
+    max_body_bytes: Annotated[int, Meta(ge=1000, description="The largest request, decompressed.")] = 32_000_000
+    max_rows: Annotated[int, Meta(ge=1, description="The most records of one request.")] = 10_000
+    max_waiting: Annotated[
+        int, Meta(ge=1, description="Requests that may wait for the model; others are turned away with 503.")
+    ] = 100
+    batch_rows: Annotated[
+        int,
+        Meta(ge=1, description="Records of several requests that are asked at once; `mlops-ci serve --tune` finds it."),
+    ] = 1
+    api_keys: Annotated[
+        bool, Meta(description="Demand a key of MLOPS_API_KEYS, or of the file that MLOPS_API_KEYS_FILE names.")
+    ] = False
+    access_log: Annotated[bool, Meta(description="Log every request; faults are logged anyhow.")] = False
+    tracing: Annotated[bool, Meta(description="OpenTelemetry spans, to OTEL_EXPORTER_OTLP_ENDPOINT.")] = False
+    grpc_port: Annotated[
+        int, Meta(ge=0, le=65535, description="Where it speaks the Open Inference Protocol over gRPC; 0: nowhere.")
+    ] = 0
+    log_predictions: Annotated[PredictionLog, Meta(description="A sample of the predictions, written down.")] = (
+        PredictionLog()
+    )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the running service has to know, as its manifest says it."""
+        return {name: msgspec.to_builtins(getattr(self, name)) for name in _OF_THE_SERVICE}
+
+
+_OF_THE_SERVICE = (
+    "access_log",
+    "api_keys",
+    "batch_rows",
+    "drain_s",
+    "grpc_port",
+    "log_predictions",
+    "max_body_bytes",
+    "max_rows",
+    "max_waiting",
+    "tracing",
+)
 
 
 class ApprovalRule(_Section, frozen=True, kw_only=True):

@@ -132,10 +132,15 @@ def _release(project: Project, version: ModelVersion, version_record: str) -> Re
         signature=model.signature,
         image=serving.image,
         source=web_address(project.checkout.remote),
+        runtime=serving.runtime,
         workers=serving.workers,
         port=serving.port,
         timeout_s=serving.timeout_s,
+        formats=tuple(serving.formats),
+        settings=serving.settings,
         python=serving.python,
+        base_image=serving.base,
+        platform=serving.platform,
     )
 
 

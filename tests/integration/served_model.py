@@ -54,7 +54,8 @@ def train(folder: Path, threshold: float = 15.0) -> Any:
     folder.mkdir(parents=True)
     joblib.dump(model, folder / "model.joblib")
     (folder / "flavor.json").write_text(json.dumps({"flavor": "sklearn", "columns": COLUMNS}))
-    (folder / "input_example.json").write_text(json.dumps({"records": EXAMPLE, "predictions": [1, 0]}))
+    answers = model.predict([[record[name] for name in COLUMNS] for record in EXAMPLE]).tolist()
+    (folder / "input_example.json").write_text(json.dumps({"records": EXAMPLE, "predictions": answers}))
     return model
 
 

@@ -1,43 +1,54 @@
-"""The service folder and the recipe of its image, as text."""
+"""The service folder, as text."""
 
 from __future__ import annotations
 
 import ast
 import json
-import re
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mlops_ci import flavors
 from mlops_ci.entities import Signature
 from mlops_ci.errors import ConfigError
-from mlops_ci.release import BENTOML, image_files, service_files
+from mlops_ci.release import service_files
 from mlops_ci.resources import PACKAGE, SERVING
 from tests.integration.served_model import sample_release
 
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=40)
-INSTRUCTIONS = {"FROM", "RUN", "ENV", "COPY", "LABEL", "WORKDIR", "EXPOSE", "USER", "CMD"}
-
-
-def instructions(dockerfile: str) -> list[str]:
-    """The lines of a Dockerfile, continued ones joined, without comments."""
-    lines = [line for line in dockerfile.splitlines() if line and not line.startswith("#")]
-    return "\n".join(lines).replace("\\\n", "").splitlines()
 
 
 def test_the_service_folder_is_complete() -> None:
     """But for the model, which the caller adds."""
-    assert set(service_files(sample_release())) == {
-        *("manifest.json", "model_flavor.py", "requirements.txt", "runtime.py", "service.py"),
+    files = set(service_files(sample_release()))
+    assert files == {
+        *("bentofile.yaml", "manifest.json", "requirements.txt", "service.py"),
+        *("flavors/__init__.py", "flavors/sklearn.py", "flavors/tables.py"),
+        *(f"serving/{path.name}" for path in SERVING.glob("*.py")),
     }
+    assert set(service_files(sample_release(runtime="asgi"))) == files - {"bentofile.yaml"}
 
 
 def test_code_that_does_not_vary_is_copied_as_it_is() -> None:
     files = service_files(sample_release())
-    assert files["runtime.py"] == (SERVING / "runtime.py").read_text()
-    assert files["model_flavor.py"] == (PACKAGE / "flavors/sklearn.py").read_text()
+    assert files["serving/app.py"] == (SERVING / "app.py").read_text()
+    assert files["flavors/sklearn.py"] == (PACKAGE / "flavors/sklearn.py").read_text()
+
+
+@pytest.mark.parametrize("flavor", flavors.PROVIDERS)
+def test_a_flavor_brings_what_it_imports_from_beside_it(flavor: str) -> None:
+    files = service_files(sample_release(flavor=flavor))
+    wanted = {
+        module
+        for name, text in files.items()
+        if name.startswith("flavors/")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for module in ([node.module] if node.module else [alias.name for alias in node.names])
+    }
+    assert {f"flavors/{module}.py" for module in wanted} | {f"flavors/{flavor}.py"} <= files.keys()
 
 
 def test_what_is_served_knows_nothing_of_this_package() -> None:
@@ -75,16 +86,30 @@ def test_the_manifest_names_every_file_with_its_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "expected"),
+    ("changes", "names", "not_names"),
     [
-        (["b==1", "a==2"], ["a==2", "b==1", BENTOML]),
-        (["bentoml==1.4.35"], ["bentoml==1.4.35"]),
-        (["bentoml-extension==1"], ["bentoml-extension==1", BENTOML]),
+        ({}, {"bentoml", "uvicorn", "orjson"}, {"pyarrow", "grpcio", "opentelemetry-sdk"}),
+        ({"runtime": "asgi"}, {"uvicorn", "orjson"}, {"bentoml"}),
+        ({"formats": ("json", "parquet")}, {"pyarrow"}, set()),
+        ({"settings": {"grpc_port": 8081, "tracing": True}}, {"grpcio", "protobuf", "opentelemetry-sdk"}, set()),
     ],
 )
-def test_requirements_are_the_models_and_the_servers(own: list[str], expected: list[str]) -> None:
+def test_requirements_are_those_of_what_is_asked_for(
+    changes: dict[str, Any], names: set[str], not_names: set[str]
+) -> None:
+    lines = service_files(sample_release(requirements=["a==2"], **changes))["requirements.txt"].splitlines()
+    assert all("==" in line for line in lines)
+    found = {line.partition("==")[0] for line in lines}
+    assert names | {"a"} <= found
+    assert not not_names & found
+
+
+def test_the_models_own_line_wins() -> None:
+    """It may need another version of what the server needs, too."""
+    own = ["BentoML==1.4.35", "prometheus_client==0.20.0", "bentoml-extension==1"]
     lines = service_files(sample_release(requirements=own))["requirements.txt"].splitlines()
-    assert sorted(lines) == sorted(expected)
+    assert set(own) <= set(lines)
+    assert not [line for line in lines if line.startswith(("bentoml==", "prometheus-client=="))]
 
 
 def test_a_requirement_cannot_say_where_packages_come_from() -> None:
@@ -96,73 +121,3 @@ def test_an_unknown_flavor_is_told_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="unknown flavor 'sklern'") as caught:
         service_files(sample_release(flavor="sklern"))
     assert "'sklearn'" in caught.value.hint
-
-
-@given(text=PRINTABLE)
-@example('"')
-@example("$(id)")
-@example("\\")
-@example("# x")
-def test_hostile_values_stay_on_their_line_of_the_dockerfile(text: str) -> None:
-    dockerfile = image_files(sample_release(model=text, version=text, source=text))["Dockerfile"]
-    lines = instructions(dockerfile)
-    assert {line.split()[0] for line in lines} <= INSTRUCTIONS
-    assert len(lines) == len(instructions(image_files(sample_release())["Dockerfile"]))
-
-
-@pytest.mark.parametrize("field", ["base_image", "platform", "source"])
-def test_a_line_break_is_refused(field: str) -> None:
-    with pytest.raises(ConfigError, match=r"Dockerfile\.j2, line \d+: "):
-        image_files(sample_release(**{field: "x\nRUN evil"}))
-
-
-def test_the_image_runs_as_nobody_and_writes_only_below_tmp() -> None:
-    lines = instructions(image_files(sample_release())["Dockerfile"])
-    assert "USER 10001:10001" in lines
-    assert any('BENTOML_HOME="/tmp/bentoml"' in line for line in lines)
-    assert all("/tmp/" in value for line in lines for value in re.findall(r'(?:HOME|_DIR)="([^"]*)"', line))
-
-
-def test_the_model_is_the_last_layer() -> None:
-    """So that a new model on the same libraries is pulled as the model alone."""
-    assert instructions(image_files(sample_release())["Dockerfile"])[-1] == "COPY --chmod=0555 model/ ./model/"
-
-
-def test_no_secret_is_an_argument_of_the_build() -> None:
-    """An argument stays in the image's history; secrets are mounted."""
-    text = image_files(sample_release())["Dockerfile"]
-    assert not re.search(r"^ARG", text, re.MULTILINE)
-    assert "--mount=type=secret" in text
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({}, "FROM python:3.11-slim"),
-        ({"python": "3.13"}, "FROM python:3.13-slim"),
-        ({"base_image": "corp/python@sha256:0f", "platform": "linux/arm64"},
-         "FROM --platform=linux/arm64 corp/python@sha256:0f"),
-    ],
-)  # fmt: skip
-def test_base_and_platform_are_settings(changes: dict[str, Any], line: str) -> None:
-    lines = instructions(image_files(sample_release(**changes))["Dockerfile"])
-    assert [each for each in lines if each.startswith("FROM")] == [f"{line} AS packages", line]
-
-
-def test_labels_say_where_the_image_comes_from() -> None:
-    text = image_files(sample_release(source="https://github.com/acme/churn"))["Dockerfile"]
-    for label in (
-        'org.opencontainers.image.revision="' + "3f2a91c0" * 5,
-        'org.opencontainers.image.version="1.0.0"',
-        'org.opencontainers.image.source="https://github.com/acme/churn"',
-        'mlops-ci.model-digest="sha256:' + "1" * 64,
-    ):
-        assert f"LABEL {label}" in text
-
-
-def test_everything_that_the_image_copies_is_let_into_the_build() -> None:
-    files = image_files(sample_release())
-    allowed = {line[1:].rstrip("/") for line in files[".dockerignore"].splitlines() if line.startswith("!")}
-    copies = [line.split()[1:-1] for line in instructions(files["Dockerfile"]) if line.startswith("COPY ")]
-    wanted = {name.rstrip("/") for line in copies if "--from=packages" not in line for name in line if name[0] != "-"}
-    assert wanted == allowed

@@ -139,9 +139,8 @@ def test_importing_the_module_does_not_import_jinja() -> None:
 
 
 IMAGE = {
-    "release": {"model": "m", "version": "1", "platform": "", "port": 3000},
+    "release": {"model": "m", "version": "1", "platform": "", "port": 3000, "python": "3.11"},
     "base": "python",
-    "uv": "1",
     "environment": {"A": "b"},
     "labels": {"c": "d"},
 }

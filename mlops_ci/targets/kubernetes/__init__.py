@@ -6,6 +6,7 @@ This version renders and checks. Applying is left to `kubectl apply -k`, or to w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn
@@ -22,6 +23,7 @@ from mlops_ci.targets.kubernetes.names import dns_name, label_value
 
 _OLDEST_MINOR = 20
 _CPU = r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$"
+_MARGIN_S = 10
 _MEMORY = r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?$"
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -152,6 +154,9 @@ class KubernetesTarget:
             },
             "autoscale": msgspec.to_builtins(autoscale),
             "image": release.image or f"{checks.NO_IMAGE}/{name}:not-built",
+            "api_keys": bool(release.settings.get("api_keys")),
+            "grpc_port": release.settings.get("grpc_port", 0),
+            "grace_s": math.ceil(release.settings.get("drain_s", 5.0) + release.timeout_s) + _MARGIN_S,
             "environment": {**SERVICE_ENV, **options.env},
             "config_digest": "",
             "resources": [],

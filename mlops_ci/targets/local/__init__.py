@@ -28,7 +28,11 @@ from mlops_ci.targets.local.process import Process, ask, last_words, read, runna
 
 _POLL_S = 0.1
 _INHERIT = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER"]
-_FOLDERS = {"BENTOML_HOME": "bentoml", "PROMETHEUS_MULTIPROC_DIR": "prometheus"}
+_WHERE = {
+    "api_keys": ["MLOPS_API_KEYS", "MLOPS_API_KEYS_FILE"],
+    "tracing": ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"],
+}
+_FOLDERS = {"BENTOML_HOME": "bentoml"}
 
 
 class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,12 +84,12 @@ class LocalTarget:
             "options": msgspec.to_builtins(options),
             "argv": [
                 options.python or "python",
-                *("-m", "bentoml", "serve", "service:Service"),
-                *("--host", options.host, "--port", str(options.port)),
+                *("-m", "serving", "--host", options.host, "--port", str(options.port)),
             ],
-            "inherit": _INHERIT,
+            "inherit": _INHERIT
+            + [name for key, names in _WHERE.items() if release.settings.get(key) for name in names],
             "environment": {name: value for name, value in SERVICE_ENV.items() if name not in _FOLDERS}
-            | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
+            | {"MLOPS_DRAIN_S": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},
             "folders": _FOLDERS,
         }
         return render_tree("targets/local", values, overrides)

@@ -45,7 +45,7 @@ def main() -> None:
             }
         )
         run.log_confusion_matrix(LABELS, confusion_matrix(y_test, predicted))
-        run.log_model(model, input_example=[dict(zip(names, map(float, row))) for row in X_test[:3]])
+        run.log_model(model, input_example=[dict(zip(names, map(float, row))) for row in X_train])
 
 
 if __name__ == "__main__":

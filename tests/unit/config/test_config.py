@@ -156,7 +156,10 @@ def test_what_repeats_can_be_said_once():
         ("run:\n  command: x\n  command: y", "4: run.command: is said twice, first on line 3"),
         (
             "serving: {python: 3.10}",
-            '2: serving.python: found the number 3.10; allowed: a version of Python such as "3.11", in quotes',
+            (
+                "2: serving.python: found the number 3.10; "
+                'allowed: a version of Python from 3.11 on, such as "3.12", in quotes'
+            ),
         ),
         ("serving: {port: 70000}", "2: serving.port: found the number 70000; allowed: a whole number from 1 to 65535"),
         (

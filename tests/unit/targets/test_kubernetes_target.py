@@ -207,6 +207,25 @@ def test_annotations_say_where_the_version_comes_from() -> None:
     assert annotations["mlops-ci/model-digest"] == "sha256:" + "1" * 64
 
 
+def test_what_the_service_is_asked_for_reaches_the_pod() -> None:
+    """Keys from a Secret, a port for gRPC, and the time that it takes to end well."""
+    settings = {"api_keys": True, "grpc_port": 8081, "drain_s": 20.5}
+    files = rendered(of={"settings": settings, "timeout_s": 30.0})
+    pod = files["deployment.yaml"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] == 61
+    assert container["env"] == [
+        {"name": "MLOPS_API_KEYS", "valueFrom": {"secretKeyRef": {"name": "cancer-api-keys", "key": "keys"}}}
+    ]
+    assert [port["containerPort"] for port in container["ports"]] == [3000, 8081]
+    assert [port["name"] for port in files["service.yaml"]["spec"]["ports"]] == ["http", "grpc"]
+    assert {"protocol": "TCP", "port": 8081} in files["networkpolicy.yaml"]["spec"]["ingress"][0]["ports"]
+    assert target().check({path: yaml.safe_dump(document) for path, document in files.items()}).valid
+    plain = rendered()["deployment.yaml"]["spec"]["template"]["spec"]
+    assert "env" not in plain["containers"][0]
+    assert plain["terminationGracePeriodSeconds"] == 25
+
+
 def test_two_targets_of_a_project_have_two_namespaces() -> None:
     """So that applying one cannot overwrite the other in a cluster that they share."""
     one, other = rendered("staging")["service.yaml"], rendered("production")["service.yaml"]

@@ -1,0 +1,76 @@
+"""Runs the application under uvicorn: one process, or several that share a port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from serving.manifest import Manifest
+from serving.start import Application
+
+_KEEP_ALIVE_S = 75  # longer than the 60 s of the usual load balancer, which must be the one that closes
+_MARGIN_S = 5
+
+
+def serve(manifest: Manifest, *, host: str, port: int, workers: int = 1) -> int:
+    """Serve until told to end; the exit code of the process, 1 if it could not start."""
+    os.environ["MLOPS_HOST"] = host  # for the gRPC server, in whichever process it is started
+    config = uvicorn.Config(
+        "serving.server:answer",
+        host=host,
+        port=port,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        lifespan="on",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(manifest.settings.timeout_s) + _MARGIN_S,
+    )
+    # uvicorn raises the signal again when it has ended well; that is no reason to die of it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
+        if workers == 1:
+            server = uvicorn.Server(config)
+            server.run()
+            return 0 if server.started else 1
+        return _serve_together(config)
+    return 0
+
+
+def _serve_together(config: uvicorn.Config) -> int:
+    """Several workers and their supervisor, who starts again what dies; but not what cannot start."""
+    folder = tempfile.mkdtemp(prefix="metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        supervisor.run()
+        return int(any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """The application, as uvicorn finds it in every process."""
+    await _application()(scope, receive, send)
+
+
+@cache
+def _application() -> Application:
+    """The application of the rendered `service.py`, in front of BentoML's where there is one."""
+    module = import_module("service")
+    found: Application = module.app
+    bento = getattr(module, "Service", None)
+    return found if bento is None else found.around(bento.to_asgi())

@@ -1,0 +1,1 @@
+"""The service, started as users start it and asked over HTTP."""

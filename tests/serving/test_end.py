@@ -1,0 +1,93 @@
+"""How the service ends: no request that was sent to it is lost."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.served_model import EXAMPLE
+from tests.serving.services import Serve, Service
+from tests.serving.traffic import Traffic
+
+SLOW = "import time\n\ndef predict(records):\n    time.sleep(0.05)\n    return [1 for _ in records]\n"
+
+
+@pytest.mark.parametrize("runtime", ["asgi", "bentoml"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) -> None:
+    """The old service is told to end while others send it requests; each gets its answer."""
+    environment = {"MLOPS_DRAIN_S": "1"}
+    old, new = (serve(SLOW, workers=workers, runtime=runtime, environment=environment) for _ in range(2))
+    with Traffic([old.port, new.port]) as traffic:
+        traffic.wait_for(20)
+        assert old.end() == 0
+        traffic.wait_for(len(traffic.answers) + 20)
+    assert traffic.faults == []
+    assert set(traffic.answers) == {200}
+
+
+def test_while_it_drains_it_says_so_and_answers(serve: Serve) -> None:
+    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3"})
+    assert _connection_header(service) is None
+    service.process.send_signal(signal.SIGTERM)
+    for _ in range(100):
+        if service.ask("/readyz").status == 503:
+            break
+        time.sleep(0.02)
+    assert service.ask("/readyz").body == b"draining\n"
+    assert service.ask("/livez").status == 200
+    assert service.predict("x").status == 200
+    assert _connection_header(service) == "close"
+    assert service.metric("mlops_ready") == 0
+    assert service.process.wait(30) == 0
+
+
+def test_a_request_that_is_being_answered_is_finished(serve: Serve) -> None:
+    slow = "import time\n\ndef predict(records):\n    time.sleep(1.5)\n    return [1 for _ in records]\n"
+    service = serve(slow)
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(service.predict("x").status))
+    caller.start()
+    while service.metric("mlops_in_flight") < 2:
+        time.sleep(0.02)
+    assert service.end() == 0
+    caller.join()
+    assert answers == [200]
+
+
+def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
+    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3600"})
+    service.process.send_signal(signal.SIGTERM)
+    while service.ask("/readyz").status == 200:
+        time.sleep(0.02)
+    assert service.end() == 0
+
+
+def test_an_interrupt_from_the_keyboard_does_not_drain(serve: Serve) -> None:
+    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3600"})
+    assert service.end(signal.SIGINT) == 0
+
+
+def test_killed_under_load_it_starts_again_from_the_same_folder(model: Path, serve: Serve) -> None:
+    service = serve(model)
+    body = b'{"columns": {"mean radius": [9.5], "mean texture": [12.0], "class": [0]}}'
+    with Traffic([service.port], callers=2, body=body) as traffic:
+        traffic.wait_for(20)
+        service.end(signal.SIGKILL)
+    again = Service(service.folder).wait()
+    assert again.predict(*EXAMPLE).json["predictions"] == [1, 0]
+    assert again.end() == 0
+
+
+def _connection_header(service: Service) -> str | None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    try:
+        connection.request("POST", "/predict", b'{"records": ["x"]}')
+        return connection.getresponse().getheader("connection")
+    finally:
+        connection.close()
