@@ -27,6 +27,8 @@ COMMANDS = {
     "report": "show the newest verdict as Markdown, HTML or JSON",
     "register": "turn the run of a tagged commit into a model version",
     "render": "write the service, the image recipe and the manifests of a version",
+    "serve": "run a version's service on this machine, or measure how it is best set",
+    "build": "build the container image of a version",
     "deploy": "deploy a version to a target",
     "approve": "sign a decision on a deployment",
     "explain": "follow a deployment down to its data, verifying everything",
