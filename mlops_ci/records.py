@@ -35,6 +35,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "experiment-change": entities.ExperimentChange,
     "verdict": entities.GateReport,
     "version": entities.ModelVersion,
+    "image": entities.Image,
     "request": entities.ApprovalRequest,
     "approval": entities.Approval,
     "deployment": entities.Deployment,
@@ -258,6 +259,10 @@ _KEYS: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {
     ),
     "verdict": lambda body: (f"run/{body['candidate']['run_id']}",),
     "version": lambda body: (f"model/{body['model']}/{body['version']}", f"run/{body['run_id']}"),
+    "image": lambda body: (
+        f"image/{body['version_record']}",
+        f"lock/{body['lock_inputs'].removeprefix('sha256:')}",
+    ),
     "request": _plan_keys,
     "approval": _plan_keys,
     "deployment": _plan_keys,

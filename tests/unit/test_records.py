@@ -154,6 +154,11 @@ _PLAN = {"plan_digest": "sha256:" + "d" * 64}
         ("adoption", {"run_id": "r1", "sha": SHA, "tree": TREE}, (f"sha/{SHA}", "run/r1")),
         ("verdict", {"candidate": {"run_id": "r1"}}, ("run/r1",)),
         ("version", {"model": "churn", "version": "1.0.0", "run_id": "r1"}, ("model/churn/1.0.0", "run/r1")),
+        (
+            "image",
+            {"version_record": "f" * 64, "lock_inputs": f"sha256:{'e' * 64}"},
+            (f"image/{'f' * 64}", f"lock/{'e' * 64}"),
+        ),
         ("request", _PLAN | {"plan": {"target": "staging"}}, (f"plan/{'d' * 64}", "target/staging")),
         ("approval", _PLAN | {"target": "staging"}, (f"plan/{'d' * 64}", "target/staging")),
         ("deployment", _PLAN | {"plan": {"target": "staging"}}, (f"plan/{'d' * 64}", "target/staging")),

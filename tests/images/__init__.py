@@ -1,0 +1,1 @@
+"""Images of model versions: how they are made, and what is in them."""

@@ -1,0 +1,69 @@
+"""The list of what is in an image, judged by the format's own schema."""
+
+from __future__ import annotations
+
+import json
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from mlops_ci.images import sbom
+
+LOCK = f"""\
+joblib==1.4.2 \\
+    --hash=sha256:{"a" * 64} \\
+    --hash=sha256:{"b" * 64}
+typing-extensions==4.15.0 ; python_version < '3.13' \\
+    --hash=sha256:{"c" * 64}
+"""
+STATUS = """\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Version: 2.36-9+deb12u10
+Description: GNU C Library
+ Status: this line belongs to the description
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1.0
+
+Package: tzdata
+Status: install ok installed
+Architecture: all
+Version: 2025b-0+deb12u1
+"""
+
+
+def written(**changes: str) -> bytes:
+    facts = {"lock": LOCK, "dpkg_status": STATUS, "digest": "sha256:" + "1" * 64, **changes}
+    return sbom.write("churn", "1.0.0", **facts, epoch=1_700_000_000)
+
+
+def test_it_is_valid_and_always_the_same() -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written().decode()) is None
+    assert written() == written()
+    assert written() != written(digest="sha256:" + "2" * 64)
+
+
+def test_the_validator_would_notice() -> None:
+    broken = written().decode().replace('"library"', '"books"', 1)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
+
+
+def test_it_names_what_is_installed_with_hashes_and_purls() -> None:
+    found = json.loads(written())
+    parts = {part["purl"]: part for part in found["components"]}
+    assert set(parts) == {
+        "pkg:pypi/joblib@1.4.2",
+        "pkg:pypi/typing-extensions@4.15.0",
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64",
+        "pkg:deb/debian/tzdata@2025b-0%2Bdeb12u1?arch=all",
+    }
+    assert {each["content"] for each in parts["pkg:pypi/joblib@1.4.2"]["hashes"]} == {"a" * 64, "b" * 64}
+    assert found["metadata"]["component"]["name"] == "churn"
+
+
+def test_a_base_without_debian_is_no_trouble() -> None:
+    assert len(json.loads(written(dpkg_status=""))["components"]) == 2
