@@ -35,7 +35,7 @@ class DockerBuilder:
         self._cli, self._number, self._buildx = _command_line()
         context = program.ask(self._cli, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         self._host = os.environ.get("DOCKER_HOST") or (context or "").strip()
-        with optional_extra("docker"):
+        with optional_extra("image"):
             import docker  # noqa: PLC0415  # an extra
         env = {**os.environ, **({"DOCKER_HOST": self._host} if self._host else {})}
         with _translated("asking Docker"):
