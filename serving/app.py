@@ -58,7 +58,7 @@ class App:
     Answers requests to `routes`, which may grow until the first request.
 
     Attributes:
-        draining: Set when the service is about to end: connections are closed after their answer.
+        closing: Set when this process is about to end: connections are closed after their answer.
     """
 
     def __init__(self, manifest: Manifest, answers: Answers, metrics: Metrics) -> None:
@@ -67,7 +67,7 @@ class App:
         self.metrics = metrics
         self.keys: Keys | None = None
         self.span: Span = nothing
-        self.draining = False
+        self.closing = False
         self._settings = manifest.settings
         self._prefix = os.urandom(6).hex()
         self._numbers = count(1)
@@ -139,7 +139,7 @@ class App:
             (b"x-request-id", request_id.encode()),
             *self.answers.headers,
         ]
-        if self.draining and _CLOSE not in headers:
+        if self.closing and _CLOSE not in headers:
             headers.append(_CLOSE)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if bodyless else answer.body})

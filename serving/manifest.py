@@ -32,13 +32,14 @@ class Settings:
     """
     How the service behaves: `serving:` of mlops.yaml, by way of the manifest.
 
-    *workers* are processes. Times are in seconds; *max_body_bytes* counts what was decompressed; *max_rows* is of one
-    request. *max_waiting* requests wait for the model before others are turned away, and *batch_rows* records of
-    theirs are asked at once (1: never several). *drain_s* is how long a service that was told to end still takes
-    requests.
+    *workers* are processes, and replaced above *max_memory_mb* (0: never). Times are in seconds; *max_body_bytes*
+    counts what was decompressed; *max_rows* is of one request. *max_waiting* requests wait for the model before others
+    are turned away, and *batch_rows* records of theirs are asked at once (1: never several). *drain_s* is how long a
+    service that was told to end still takes requests.
     """
 
     workers: int = 1
+    max_memory_mb: int = 0
     timeout_s: float = 10.0
     max_body_bytes: int = 32_000_000
     max_rows: int = 10_000

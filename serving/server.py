@@ -42,7 +42,7 @@ def serve(manifest: Manifest, *, host: str, port: int, workers: int = 1) -> int:
     # uvicorn raises the signal again when it has ended well; that is no reason to die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with suppress(KeyboardInterrupt):
-        if workers == 1:
+        if workers == 1 and not manifest.settings.max_memory_mb:
             server = uvicorn.Server(config)
             server.run()
             return 0 if server.started else 1

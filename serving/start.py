@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from serving import drain, formats, manifest, tracing
+from serving import formats, manifest, memory, tracing
 from serving.answers import Answer, Answers
 from serving.app import App, Request, Route, Scope, Send
 from serving.batch import Batch
 from serving.bodies import Receive
 from serving.describe import openapi, page
+from serving.drain import End, install
 from serving.errors import Rejected
 from serving.grpc_protocol import GrpcServer
 from serving.inference_protocol import InferenceProtocol
@@ -56,6 +57,7 @@ class Application:
         self.answers = Answers(found)
         self._inner: Asgi | None = None
         self._app: App | None = None
+        self._draining = False
         self._model: Model | None = None
         self._grpc: GrpcServer | None = None
 
@@ -126,15 +128,26 @@ class Application:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        drain.install(self.drain, self.manifest.settings.drain_s)
+        end = install(self.drain, self.manifest.settings.drain_s)
+        if end and (limit_mb := self.manifest.settings.max_memory_mb):
+            self._watch = asyncio.get_running_loop().create_task(memory.watch(limit_mb * 1_000_000, self._retire(end)))
         log.info("%s is ready", self.manifest.title)
 
     def drain(self) -> None:
         """Take requests, but say that no more are welcome: the service is about to end."""
+        self._draining = True
         if self._app:
-            self._app.draining = True
+            self._app.closing = True
             self._app.metrics.ready(ready=False)
         log.info("draining")
+
+    def _retire(self, end: End) -> Callable[[], None]:
+        def retire() -> None:
+            if self._app:
+                self._app.closing = True
+            end()
+
+        return retire
 
     def stop(self) -> None:
         """Write down what waits to be written."""
@@ -213,7 +226,7 @@ class Application:
     @property
     def welcome(self) -> bool:
         """Whether requests are."""
-        return self._app is not None and not self._app.draining
+        return self._app is not None and not self._draining
 
     async def _live(self, _request: Request) -> Answer:
         assert self._model is not None  # noqa: S101  # as above

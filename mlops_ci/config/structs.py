@@ -182,6 +182,9 @@ class Serving(_Section, frozen=True, kw_only=True):
     max_waiting: Annotated[
         int, Meta(ge=1, description="Requests that may wait for the model; others are turned away with 503.")
     ] = 100
+    max_memory_mb: Annotated[
+        int, Meta(ge=0, description="A worker that holds more is replaced, and no request is lost; 0: never.")
+    ] = 0
     batch_rows: Annotated[
         int,
         Meta(ge=1, description="Records of several requests that are asked at once; `mlops-ci serve --tune` finds it."),
@@ -212,6 +215,7 @@ _OF_THE_SERVICE = (
     "grpc_port",
     "log_predictions",
     "max_body_bytes",
+    "max_memory_mb",
     "max_rows",
     "max_waiting",
     "tracing",

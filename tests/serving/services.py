@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -53,6 +54,7 @@ class Service:
                 stdout=log,
                 stderr=log,
             )
+        atexit.register(self.process.kill)  # a test that fails may not get to its end
 
     @property
     def log(self) -> str:

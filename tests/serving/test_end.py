@@ -91,3 +91,28 @@ def _connection_header(service: Service) -> str | None:
         return connection.getresponse().getheader("connection")
     finally:
         connection.close()
+
+
+LEAKS = """
+import os
+KEPT = []
+
+def predict(records):
+    KEPT.append(os.urandom(4_000_000))
+    return [os.getpid() for _ in records]
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(serve: Serve, workers: int) -> None:
+    service = serve(LEAKS, workers=workers, settings={"max_memory_mb": 250})
+    with Traffic([service.port], callers=3) as traffic:
+        for _ in range(600):
+            if len(traffic.bodies) > workers + 1:
+                break
+            time.sleep(0.1)
+    assert len(traffic.bodies) > workers + 1  # so many processes have answered
+    assert traffic.faults == []
+    assert set(traffic.answers) == {200}
+    assert "max_memory_mb" in service.log
+    assert service.end() == 0
