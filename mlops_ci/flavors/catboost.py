@@ -102,8 +102,8 @@ def _ask(model: Loaded, table: Any) -> list[Any]:
         table = [_row(model, number, row) for number, row in enumerate(table.tolist())]
     try:
         answers = getattr(model.model, model.method)(table, thread_count=tables.threads())
-    except catboost.CatBoostError as error:
-        raise ValueError(str(error).strip()) from error
+    except (catboost.CatBoostError, ValueError) as error:
+        raise tables.refusal(error) from error
     if answers.ndim == 2 and answers.shape[1] == 1:  # the class among several
         answers = answers[:, 0]
     found: list[Any] = answers.tolist()
@@ -119,5 +119,7 @@ def _row(model: Loaded, number: int, row: list[Any]) -> list[Any]:
             found[index] = int(value)
         elif not isinstance(value, (str, int)):
             name = repr(model.columns.names[index]) if model.columns.names else f"place {index}"
-            raise ValueError(f"record {number} has {value!r} in {name}, where the model wants text or a whole number")
+            raise ValueError(
+                f"record {number} has {tables.kind(value)} in {name}, where the model wants text or a whole number"
+            )
     return found

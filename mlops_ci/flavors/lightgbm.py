@@ -117,8 +117,8 @@ def _ask(model: Loaded, table: Any) -> list[Any]:
         table.columns = [name.replace(" ", "_") for name in table.columns]
     try:
         values = np.asarray(model.booster.predict(table, num_threads=tables.threads()))
-    except (lightgbm.basic.LightGBMError, KeyError) as error:
-        raise ValueError(str(error)) from error
+    except (lightgbm.basic.LightGBMError, KeyError, ValueError) as error:
+        raise tables.refusal(error) from error
     if model.classes:
         if values.ndim == 1:
             values = np.column_stack((1.0 - values, values))

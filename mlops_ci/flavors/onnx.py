@@ -10,6 +10,7 @@ prediction is an object of them. A single thread computes unless `OMP_NUM_THREAD
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ _TYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": "object",
 }
+
+_INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "bool"}
 
 
 class Input(NamedTuple):
@@ -88,9 +91,7 @@ def load(folder: Path) -> Loaded:
     said = options.get("columns")
     count = None
     if len(inputs) > 1:
-        # By name, as callers write it: converters keep a blank as an underscore, and the order.
-        renamed = said is not None and len(said) == len(names) and set(said) != set(names)
-        said = said if renamed else names
+        said = _callers(names, said or names)
     elif len(inputs[0].shape) == 2:
         count = inputs[0].shape[1]
     return Loaded(
@@ -101,6 +102,20 @@ def load(folder: Path) -> Loaded:
         labels=dict(enumerate(options.get("classes", ()))),
         single=inputs[0].shape[:1] == [1],
     )
+
+
+def _callers(names: list[str], said: list[str]) -> list[str]:
+    """What callers, who say *said*, call the inputs *names*: converters keep a blank as an underscore."""
+    written = {**{re.sub(r"\W", "_", name): name for name in said}, **{name: name for name in said}}
+    found = [written.get(name, written.get(re.sub(r"\W", "_", name))) for name in names]
+    known = [name for name in found if name is not None]
+    if len(set(known)) == len(names):
+        return known
+    if len(said) != len(names):
+        return names
+    if not known:
+        return said
+    raise ValueError(f"the inputs of the ONNX model are {', '.join(names)}, and the columns {', '.join(said)}")
 
 
 def predict(model: Loaded, records: list[Any]) -> list[Any]:
@@ -120,8 +135,12 @@ def predict_columns(model: Loaded, columns: dict[str, Any], rows: int) -> list[A
     if len(model.inputs) > 1:
         found = model.columns.values_of(columns)
         return _ask(model, [_tensor(model, each, one) for each, one in zip(model.inputs, found)], rows)  # noqa: B905  # Python 3.9
-    text = model.inputs[0].type == "object"
-    return _ask(model, [_tensor(model, model.inputs[0], model.columns.array_of(columns, rows, text=text))], rows)
+    wanted = model.inputs[0]
+    if wanted.type in _INTEGERS:
+        found = [each.tolist() for each in model.columns.values_of(columns)]
+        return _ask(model, [_tensor(model, wanted, list(zip(*found)))], rows)  # noqa: B905  # Python 3.9
+    table = model.columns.array_of(columns, rows, text=wanted.type == "object")
+    return _ask(model, [_tensor(model, wanted, table)], rows)
 
 
 def requirements(model: Any) -> list[str]:  # noqa: ARG001  # all models need the same
@@ -193,8 +212,9 @@ def _tensor(model: Loaded, wanted: Input, values: Any) -> Any:
         raise ValueError(
             f"the records are {list(found.shape[1:])} large, where the model wants {_said(wanted.shape[1:])}"
         )
-    if wanted.type not in {"float32", "float64", "float16", "object"} and found.dtype.kind == "f":
-        _refuse_fractions(found, wanted)
+    if wanted.type in _INTEGERS:
+        found = _exact(found, values)
+        _refuse_unheld(model, found, wanted)
     return np.ascontiguousarray(found, dtype=wanted.type)
 
 
@@ -204,7 +224,7 @@ def _numbers(values: Any, wanted: Input) -> Any:
     try:
         found = np.asarray(values)
         return found if found.dtype.kind in "fiub" else found.astype(object).astype(_float(found))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(f"not every record has a number, or an array like the others, in {wanted.name!r}") from None
 
 
@@ -218,18 +238,43 @@ def _refuse_others(found: Any, wanted: Input) -> None:
     for number, row in enumerate(found.reshape(len(found), -1)):
         for value in row:
             if not isinstance(value, str):
-                raise ValueError(f"record {number} has {value!r} in {wanted.name!r}, where the model wants text")  # noqa: TRY004
+                raise ValueError(  # noqa: TRY004
+                    f"record {number} has {tables.kind(value)} in {wanted.name!r}, where the model wants text"
+                )
 
 
-def _refuse_fractions(found: Any, wanted: Input) -> None:
+def _exact(found: Any, values: Any) -> Any:
+    """*found* again as *values* are, where one is more than a float holds."""
     import numpy as np
 
+    if found.dtype.kind != "f" or not (np.abs(found) >= tables.EXACT).any():
+        return found
+    return np.array(values, dtype=object).reshape(found.shape)
+
+
+def _refuse_unheld(model: Loaded, found: Any, wanted: Input) -> None:
+    import numpy as np
+
+    limits = np.iinfo("uint8" if wanted.type == "bool" else wanted.type)
+    low, high = int(limits.min), 1 if wanted.type == "bool" else int(limits.max)
     table = found.reshape(len(found), -1)
-    wrong = np.argwhere(~np.isfinite(table) | (table != np.round(table)))
+    if table.dtype == object:
+        held = np.array([[_whole(value) and low <= value <= high for value in row] for row in table.tolist()])
+    elif table.dtype.kind == "f":
+        held = (table >= low) & (table < high + 1.0) & (table == np.round(table))
+    else:
+        held = (table >= low) & (table <= high)
+    wrong = np.argwhere(~held)
     if len(wrong):
-        number = int(wrong[0][0])
-        value = table[tuple(wrong[0])]
-        raise ValueError(f"record {number} has {value} in {wanted.name!r}, where the model wants whole numbers")
+        number, place = wrong[0].tolist()
+        value, names = table[number, place], model.columns.names
+        what = f"a number that is no {wanted.type}" if _whole(value) else tables.kind(value)
+        name = names[place] if names and len(model.inputs) == 1 and len(names) == table.shape[1] else wanted.name
+        raise ValueError(f"record {number} has {what} in {name!r}, where the model wants whole numbers")
+
+
+def _whole(value: Any) -> bool:
+    return value is not None and abs(value) != float("inf") and value == value // 1
 
 
 def _said(shape: list[int | None]) -> str:
@@ -250,7 +295,7 @@ def _run(model: Loaded, feeds: dict[str, Any]) -> list[Any]:
     try:
         answers = model.session.run(model.outputs, feeds)
     except Exception as error:  # its classes have no base but this
-        raise ValueError(f"ONNX Runtime: {error}") from error
+        raise tables.refusal(error) from error
     plain = [_plain(answer, model.labels.get if model.labels else None) for answer in answers]
     if len(plain) == 1:
         return plain[0]

@@ -125,7 +125,10 @@ def requirements(model: Any) -> list[str]:
 
 
 def _ask(model: Loaded, table: Any) -> list[Any]:
-    answers = getattr(model.estimator, model.method)(table)
+    try:
+        answers = getattr(model.estimator, model.method)(table)
+    except ValueError as error:
+        raise tables.refusal(error) from error
     if isinstance(answers, list):  # predict_proba of several outputs: one array for each
         return [list(outputs) for outputs in zip(*(each.tolist() for each in answers))]  # noqa: B905  # Python 3.9
     for conversion in ("toarray", "to_numpy"):  # a sparse matrix, a data frame

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
@@ -24,6 +25,21 @@ _PACKAGES = {
 }
 # What a frame's column is made to be again; JSON gave it back as text, or as a whole number.
 _KEPT = ("category", "datetime64", "float")
+_TEXT = ("object", "str", "category")
+_INTEGER = re.compile(r"u?int\d+", re.IGNORECASE)
+# What libraries say of records and is no secret, in our words: theirs quote what was sent.
+_REFUSALS = (
+    (re.compile(r"contains NaN"), "a value contains NaN, which is what null becomes"),
+    (re.compile(r"infinity or a value too large|contains inf"), "a value is infinite, or too large"),
+    (re.compile(r"unknown categor|not in the training set"), "a category is none that training saw"),
+    (
+        re.compile(r"has \d+ features?, but .* expecting|number of features in data"),
+        "there are too few or too many values",
+    ),
+)
+_TOO_LARGE = "a record has a number that is too large"
+EXACT = 2**53
+"""From here on, a float does not hold every whole number."""
 
 
 class Columns:
@@ -43,6 +59,10 @@ class Columns:
         self.dtypes = dict(dtypes or {})
         self.count = count if self.names is None else len(self.names)
         self._pick = None if self.names is None else _picker(self.names)
+        types = [self.dtypes.get(name, "") for name in self.names or ()]
+        self._whole = [place for place, dtype in enumerate(types) if _INTEGER.match(dtype)]
+        self._floats = {place for place, dtype in enumerate(types) if dtype.startswith("float")}
+        self._text = any(dtype.startswith(_TEXT) for dtype in types)
 
     def rows(self, records: list[Any]) -> list[Any]:
         """
@@ -62,7 +82,9 @@ class Columns:
 
     def array(self, records: list[Any], *, text: bool = False) -> Any:
         """
-        Return *records* as float64, a row each; as object, where *text* is allowed and there is some.
+        Return *records* as float64, a row each; where *text* is allowed, as object if there may be some.
+
+        There, whole numbers that a float does not hold stay what they are, in columns of integers.
 
         Raises:
             ValueError: As `rows`; or rows differ in length, or hold what is no number.
@@ -79,14 +101,15 @@ class Columns:
         rows = self.rows(records)
         if self.names is not None and not isinstance(records[0], dict):
             _refuse_uneven(rows, len(self.names))
-        return self._typed(pd.DataFrame(rows, columns=self.names))
+        frame = pd.DataFrame(rows, columns=self.names)
+        return self._typed(frame, lambda name: [row[frame.columns.get_loc(name)] for row in rows])
 
     def array_of(self, columns: Mapping[str, Any], rows: int, *, text: bool = False) -> Any:
         """Return what `array` returns, of *columns*: a name → a NumPy array of *rows* values. Raises as `array`."""
         import numpy as np
 
         found = self.values_of(columns)
-        if any(each.dtype == object for each in found):
+        if (text and self._text) or any(each.dtype.kind not in "fb" for each in found):
             return self._matrix(list(zip(*(each.tolist() for each in found))), text=text)  # noqa: B905  # Python 3.9
         table = np.empty((rows, len(found)))
         for index, each in enumerate(found):
@@ -99,7 +122,7 @@ class Columns:
 
         found = {name: self._column(columns, name) for name in self.names or columns}
         values = {name: each.tolist() if each.dtype == object else each for name, each in found.items()}
-        return self._typed(pd.DataFrame(values, index=range(rows)))
+        return self._typed(pd.DataFrame(values, index=range(rows)), lambda name: found[name].tolist())
 
     def values_of(self, columns: Mapping[str, Any]) -> list[Any]:
         """Return the values of each column, in the order of training. Raises as `array_of`, but for the values."""
@@ -122,38 +145,59 @@ class Columns:
             _refuse_uneven(rows, self.count)
             self._refuse_text(rows)
             raise
+        except OverflowError:
+            raise ValueError(_TOO_LARGE) from None
         if found.ndim == 1 or (found.ndim == 2 and self.count is not None and found.shape[1] != self.count):
             _refuse_uneven(rows, self.count)
         kind = found.dtype.kind
-        if kind == "f":
+        numbers = kind in "fiub"
+        if text and (self._text or (not numbers and any(isinstance(value, str) for row in rows for value in row))):
+            return self._objects(rows)
+        if not numbers:
+            self._refuse_text(rows)
+        if text and not self.dtypes and kind in "iu" and _beyond(found):
             return found
-        if kind in "iub":
-            return found.astype(np.float64)
-        if text and any(isinstance(value, str) for row in rows for value in row):
-            return np.array(rows, dtype=object)
-        self._refuse_text(rows)
-        return np.array(rows, dtype=np.float64)
+        if text and self._whole and _beyond(found[:, self._whole]):
+            return self._objects(rows)
+        try:
+            return np.asarray(found if numbers else rows, dtype=np.float64)
+        except OverflowError:
+            raise ValueError(_TOO_LARGE) from None
+
+    def _objects(self, rows: list[Any]) -> Any:
+        """*rows* as they are, but for null."""
+        import numpy as np
+
+        return np.array([[self._value(place, value) for place, value in enumerate(row)] for row in rows], dtype=object)
+
+    def _value(self, place: int, value: Any) -> Any:
+        if value is None:
+            return float("nan")
+        return float(value) if place in self._floats and isinstance(value, int) else value
 
     def _refuse_text(self, rows: list[Any]) -> None:
         for number, row in enumerate(rows):
             for index, value in enumerate(row):
                 if value is not None and not hasattr(value, "__float__"):
                     name = repr(self.names[index]) if self.names else f"place {index}"
-                    raise ValueError(f"record {number} has {value!r} in {name}, where the model wants a number")
+                    raise ValueError(f"record {number} has {kind(value)} in {name}, where the model wants a number")
 
-    def _typed(self, frame: Any) -> Any:
-        """*frame* with the types of training, where the values alone do not tell."""
+    def _typed(self, frame: Any, values: Callable[[str], list[Any]]) -> Any:
+        """*frame*, which was made of *values*, with the types of training, where the values alone do not tell."""
         casts = {}
         for name, dtype in self.dtypes.items():
             if name not in frame.columns:
                 continue
             column = frame[name]
-            if dtype.startswith(_KEPT):
+            if dtype == "category" and column.dtype.kind == "f":
+                frame[name] = _categories(values(name), column)
+            elif dtype.startswith(_KEPT):
                 casts[name] = dtype
-            elif dtype.startswith(("int", "uint")):
-                plain = column.dtype != object and column.notna().all() and (column == column.round()).all()
-                casts[name] = dtype if plain else "float64"
-            elif column.isna().all():  # of text: an empty column of numbers is another thing
+            elif _INTEGER.match(dtype):
+                if column.dtype.kind not in "iu":
+                    frame[name] = _integers(name, values(name), column)
+                casts.update(_integer_cast(name, dtype, frame[name]))
+            elif column.dtype == object or column.isna().all():  # of text: an empty column of numbers is another thing
                 frame[name] = column.astype(object).where(column.notna(), float("nan"))
         for name, dtype in casts.items():
             try:
@@ -162,6 +206,24 @@ class Columns:
                 wanted = "a moment" if dtype.startswith("datetime64") else "a number"
                 raise ValueError(f"column {name!r} has a value that is not {wanted}") from None
         return frame
+
+
+def kind(value: Any) -> str:
+    """Return what *value*, of a record, is; not the value, which is nobody else's business."""
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  # NaN
+        return "null"
+    if isinstance(value, (str, bool)):
+        return "text" if isinstance(value, str) else "true or false"
+    if isinstance(value, (int, float)):
+        return "a whole number" if value == value // 1 else "a fraction"
+    return "an object" if isinstance(value, dict) else "an array" if hasattr(value, "__len__") else "something else"
+
+
+def refusal(error: Exception) -> ValueError:
+    """Return what the caller is told of the *error* of a library: nothing that was sent, and no path."""
+    said = str(error)
+    reason = next((f": {ours}" for theirs, ours in _REFUSALS if theirs.search(said)), "")
+    return ValueError(f"the model refuses the records{reason}")
 
 
 def options(folder: Path) -> dict[str, Any]:
@@ -242,3 +304,57 @@ def _refuse_uneven(rows: list[Any], count: int | None) -> None:
         wanted = len(rows[0]) if count is None else count
         if len(row) != wanted:
             raise ValueError(f"record {number} has {len(row)} values, where the model wants {wanted}")
+
+
+def _beyond(table: Any) -> bool:
+    """Whether there is a number that a float may not hold."""
+    if table.dtype == object:
+        return any(isinstance(value, int) and abs(value) >= EXACT for value in table.ravel().tolist())
+    return bool(((table >= EXACT) | (table <= -EXACT)).any())
+
+
+def _number(value: Any) -> Any:
+    """*value* as an integer if it is whole."""
+    return int(value) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else value
+
+
+def _integers(name: str, values: list[Any], column: Any) -> Any:
+    """*values* to the last digit; else *column*, as pandas read them."""
+    import numpy as np
+
+    found = [_number(value) for value in values]
+    whole = [value for value in found if isinstance(value, int)]
+    least, most = min(whole, default=0), max(whole, default=0)
+    if least < -(2**63) or most >= 2**64 or (least < 0 and most >= 2**63):
+        raise ValueError(f"column {name!r} has a whole number of more than 64 bits")
+    if len(whole) == len(found):
+        return np.array(found, dtype=np.uint64 if most >= 2**63 else np.int64)
+    if most >= EXACT or least <= -EXACT:
+        raise ValueError(
+            f"column {name!r} has a null or a fraction beside a whole number that only an integer holds: "
+            "ask for each in a request of its own"
+        )
+    return column
+
+
+def _integer_cast(name: str, dtype: str, column: Any) -> dict[str, str]:
+    """What *column* of integers is made to be; one that *dtype* does not hold is left alone."""
+    import numpy as np
+
+    if column.dtype.kind not in "iu":
+        return {name: "float64"}
+    limits = np.iinfo(dtype.partition("[")[0].lower())
+    fits = column.empty or (int(column.min()) >= limits.min and int(column.max()) <= limits.max)
+    return {name: dtype} if fits else {}
+
+
+def _categories(values: list[Any], column: Any) -> Any:
+    """Whole numbers as such, though null made floats of them."""
+    import pandas as pd
+
+    found = [_number(value) for value in values]
+    known = sorted({value for value in found if isinstance(value, int) and abs(value) < 2**63})
+    places = {value: place for place, value in enumerate(known)}
+    if not known or any(value not in places and kind(value) != "null" for value in found):
+        return column.astype("category")
+    return pd.Categorical.from_codes([places.get(value, -1) for value in found], pd.Index(known, dtype="int64"))

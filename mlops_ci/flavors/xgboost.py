@@ -18,10 +18,16 @@ from typing import Any, NamedTuple
 from . import tables
 
 _FILE = "model.ubj"
+# What the file calls the types of categories that are whole numbers.
+_WHOLE = {9: "int8", 10: "uint8", 11: "int16", 13: "int32", 15: "int64"}
 
 
 class Loaded(NamedTuple):
-    """A booster and how to ask it; *rounds* are those that count, (0, 0) for all."""
+    """
+    A booster and how to ask it; *rounds* are those that count, (0, 0) for all.
+
+    *whole* has the columns of categories that are whole numbers, each with the type that the booster insists on.
+    """
 
     booster: Any
     method: str
@@ -32,6 +38,7 @@ class Loaded(NamedTuple):
     rounds: tuple[int, int]
     missing: float
     frame: bool
+    whole: dict[str, str]
     linear: bool
 
 
@@ -84,6 +91,7 @@ def load(folder: Path) -> Loaded:
         rounds=(0, int(best) + 1) if said and best is not None else (0, 0),
         missing=options.get("missing", math.nan),
         frame=_has_categories(booster),
+        whole=_whole(booster) if _has_categories(booster) else {},
         linear=learner["gradient_booster"]["name"] == "gblinear",
     )
 
@@ -127,6 +135,12 @@ def _has_categories(booster: Any) -> bool:
     return "c" in (booster.feature_types or ()) and kept is not None and not kept().empty()
 
 
+def _whole(booster: Any) -> dict[str, str]:
+    trees = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
+    kinds = [each.get("type") for each in trees.get("gbtree", trees)["model"]["cats"]["enc"]]
+    return {name: _WHOLE[kind] for name, kind in zip(booster.feature_names, kinds) if kind in _WHOLE}  # noqa: B905  # Python 3.9
+
+
 def _json(folder: Path) -> Path | None:
     """The older of XGBoost's two formats, which nobody takes for a model unless the flavor is named."""
     ours = {"flavor.json", "signature.json", "input_example.json"}
@@ -139,12 +153,27 @@ def _json(folder: Path) -> Path | None:
 def _ask(model: Loaded, table: Any) -> list[Any]:
     if model.frame:
         for name in table.select_dtypes("category"):
-            if not len(table[name].cat.categories):  # all null, which XGBoost does not read
-                table[name] = table[name].cat.add_categories([""])
+            table[name] = _categories(table[name], model.whole.get(name))
     softmax = model.objective == "multi:softmax" and model.method == "predict_proba"
     values = _values(model, table, "margin" if softmax else "value")
     found: list[Any] = _answers(model, values, softmax=softmax).tolist()
     return found
+
+
+def _categories(column: Any, whole: str | None) -> Any:
+    """*column* with categories of the type that the booster insists on; if all is null, with one that nobody has."""
+    import numpy as np
+    import pandas as pd
+
+    found = column.cat.categories
+    if not len(found):
+        found = pd.Index([0 if whole else ""])
+    if whole is not None:
+        limits = np.iinfo(whole)
+        if found.dtype.kind not in "iu" or found.min() < limits.min or found.max() > limits.max:
+            raise ValueError(f"column {column.name!r} has a category that training did not see")
+        found = found.astype(whole)
+    return pd.Categorical.from_codes(column.cat.codes, found)
 
 
 def _values(model: Loaded, table: Any, kind: str) -> Any:
@@ -158,9 +187,8 @@ def _values(model: Loaded, table: Any, kind: str) -> Any:
         return model.booster.inplace_predict(
             table, iteration_range=model.rounds, predict_type=kind, missing=model.missing
         )
-    except xgboost.core.XGBoostError as error:  # a category that training did not see
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ValueError(lines[0] if lines else "XGBoost cannot read the records") from error
+    except (xgboost.core.XGBoostError, ValueError) as error:  # a category that training did not see
+        raise tables.refusal(error) from error
 
 
 def _answers(model: Loaded, values: Any, *, softmax: bool) -> Any:

@@ -148,7 +148,8 @@ def _try(module: Flavor, folder: Path, example: Any) -> list[str]:
             answers = (answer for batch in tables.batches(example) for answer in module.predict(loaded, batch))
             outputs[tables.SEEN] = tables.bounds(map(tables.plain, answers))
     except Exception as error:  # noqa: BLE001  # it is the user's model
-        return [f"the saved model does not answer the input example: {type(error).__name__}: {error}"]
+        why = error.__cause__ or error  # a service keeps from callers what the library says of their values
+        return [f"the saved model does not answer the input example: {type(why).__name__}: {why}"]
     finally:
         sys.path[:] = path_before
     signature = {

@@ -22,7 +22,7 @@ from mlops_ci import flavors
 from mlops_ci.flavors import tables
 from mlops_ci.resources import PACKAGE
 from tests.flavors.plain import Threshold, Weighted, reads_a_global
-from tests.flavors.tabular import CASES, Case, X, Y
+from tests.flavors.tabular import CASES, Case, X, Y, xgboost_numbers
 
 FLAVORS = PACKAGE / "flavors"
 # What each flavor's folder holds; where that is a framework that `./dev test` lacks, the test is a long one.
@@ -70,6 +70,7 @@ if hasattr(flavor, "predict_columns") and isinstance(records[0], dict):
     import numpy as np
     def column(values):
         numbers = all(isinstance(value, (int, float, type(None))) for value in values)
+        numbers = numbers and not any(isinstance(value, int) and abs(value) > 2**53 for value in values)
         return np.array(values, dtype=float if numbers else object)
     columns = {name: column([record[name] for record in records]) for name in [*records[0], *records[0]]}
     columns["not asked for"] = column(["x"] * len(records))
@@ -200,6 +201,41 @@ def test_columns_are_put_in_the_order_of_training(tmp_path):
     del records[4]["b"]
     with pytest.raises(ValueError, match=r"^record 4 has no 'b'$"):
         module.predict(loaded, records)
+
+
+@pytest.mark.parametrize(
+    "value", ["4111-secret", [4111], {"4111": 1}, 10**400], ids=["text", "array", "object", "large"]
+)
+def test_what_was_sent_is_not_in_what_is_said(value, tmp_path):
+    """The sentence goes into logs, and to whoever asked for others."""
+    module = flavors.find("sklearn")
+    module.save(LogisticRegression().fit(X[:, :2], Y), tmp_path)
+    with pytest.raises(ValueError, match="record") as error:
+        module.predict(module.load(tmp_path), [[1, 2], [1, value]])
+    assert "4111" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [4111, 4111.5, 2**40, "4111"])
+@pytest.mark.parametrize("dtype", ["int64", "int8"])
+def test_a_category_that_training_did_not_see_is_refused_in_our_words(kind, dtype, tmp_path):
+    """XGBoost says where in its own source it found that."""
+    case = xgboost_numbers([0], dtype)
+    module = flavors.find("xgboost")
+    module.save(case.make(), tmp_path)
+    tables.remember(tmp_path, **case.options)
+    with pytest.raises(
+        ValueError, match=r"^(column 'kind' has a|.* records: a) category (that|is none that) training"
+    ) as error:
+        module.predict(module.load(tmp_path), [{**case.records[0], "kind": kind}])
+    assert "4111" not in str(error.value)
+
+
+def test_nan_is_said_where_the_model_refuses_it(tmp_path):
+    """Null becomes it, which is not what who sent it expects."""
+    module = flavors.find("sklearn")
+    module.save(LogisticRegression().fit(X[:, :2], Y), tmp_path)
+    with pytest.raises(ValueError, match=r"^the model refuses the records: a value contains NaN, which is what null"):
+        module.predict(module.load(tmp_path), [[1, None]])
 
 
 def test_a_model_without_columns_wants_arrays(tmp_path):

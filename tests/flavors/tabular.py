@@ -25,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from tests.flavors.plain import Threshold, Weighted, doubled
 
@@ -99,6 +100,37 @@ def mixed() -> Case:
     )
 
 
+IDS = pd.DataFrame({"id": np.array([2**53 + step for step in range(4)] * 5), "size": np.arange(20.0)})
+
+
+def of_ids(*, frame: bool) -> Case:
+    """A column of whole numbers that a float does not hold."""
+    encoder: Any = OneHotEncoder(handle_unknown="ignore")
+    encoder = ColumnTransformer([("id", encoder, ["id"])]) if frame else encoder
+    return Case(
+        "sklearn",
+        lambda: make_pipeline(encoder, DecisionTreeClassifier(random_state=0)).fit(IDS, [0, 1, 2, 3] * 5),
+        IDS[:4].to_dict("records"),
+        lambda model: model.predict(IDS[:4]),
+        {"dtypes": {"id": "int64", "size": "float64"}},
+        SKLEARN | {"pandas"} if frame else SKLEARN,
+    )
+
+
+def of_nulls(rows: list[int], dtype: str) -> Case:
+    """Text with nulls, as an array; *rows* are those that are asked for."""
+    frame = pd.DataFrame({"town": pd.Series(["u", "v", np.nan] * 6, dtype=dtype)})
+    asked = frame.iloc[rows]
+    return Case(
+        "sklearn",
+        lambda: make_pipeline(OneHotEncoder(), DecisionTreeClassifier(random_state=0)).fit(frame, [0, 1, 2] * 6),
+        [{"town": None if pd.isna(town) else town} for town in asked["town"]],
+        lambda model: model.predict(asked),
+        {"dtypes": {"town": dtype}},
+        SKLEARN,
+    )
+
+
 def xgboost_case(name: str, method: str = "predict", *, x: Any = FRAME, y: Any = Y, **settings: Any) -> Case:
     def make() -> Any:
         xgboost = import_module("xgboost")
@@ -123,6 +155,27 @@ def xgboost_categories() -> Case:
         lambda m: m.predict_proba(TOWNS.iloc[[2, 4]].assign(size=[3.0, 7.0])),
         {**PROBA, "dtypes": {"town": "category", "size": "float64"}},
         XGBOOST | {"pandas"},
+    )
+
+
+def xgboost_numbers(rows: list[int], dtype: str) -> Case:
+    """Categories that are whole numbers, with nulls."""
+    kinds = pd.Categorical.from_codes([0, 1, 2, -1] * 10, pd.Index([10, 20, 30], dtype=dtype))
+    frame = pd.DataFrame({"kind": kinds, "town": TOWNS["town"], "size": np.arange(40.0)})
+    asked = frame.iloc[rows].astype({"kind": object, "town": object})
+
+    def make() -> Any:
+        xgboost = import_module("xgboost")
+
+        return xgboost.XGBRegressor(enable_categorical=True, **SIX).fit(frame, [0.0, 1.0, 2.0, 3.0] * 10)
+
+    records = [
+        {"kind": None if pd.isna(kind) else int(kind), "town": town, "size": size}
+        for kind, town, size in asked.itertuples(index=False)
+    ]
+    dtypes = {"kind": "category", "town": "category", "size": "float64"}
+    return Case(
+        "xgboost", make, records, lambda m: m.predict(frame.iloc[rows]), {"dtypes": dtypes}, XGBOOST | {"pandas"}
     )
 
 
@@ -269,6 +322,9 @@ LIGHT = {
         make_pipeline(TfidfVectorizer(), LogisticRegression()), SAFE, x=TEXTS, y=["+", "-"] * 10, rows=["good", "bad"]
     ),
     "mixed": mixed(),
+    "ids-frame": of_ids(frame=True),
+    "ids-array": of_ids(frame=False),
+    **{f"nulls-{len(rows)}-{dtype}": of_nulls(rows, dtype) for rows in ([0, 1, 2], [2]) for dtype in ("object", "str")},
     "xgboost-labels": xgboost_case("XGBClassifier"),
     "xgboost-probabilities": xgboost_case("XGBClassifier", "predict_proba", x=IRIS.data, y=IRIS.target),
     "xgboost-softmax": xgboost_case(
@@ -279,6 +335,10 @@ LIGHT = {
     "xgboost-regressor": xgboost_case("XGBRegressor", missing=-1.0),
     "xgboost-linear": xgboost_case("XGBRegressor", booster="gblinear"),
     "xgboost-categories": xgboost_categories(),
+    "xgboost-whole-categories": xgboost_numbers([0, 1, 2], "int64"),
+    "xgboost-whole-categories-and-null": xgboost_numbers([0, 3, 2], "int64"),
+    "xgboost-null-for-a-category": xgboost_numbers([3], "int64"),
+    "xgboost-small-categories": xgboost_numbers([0, 3], "int8"),
     "xgboost-booster": booster(),
     "onnx-labels": onnx_case(None, "predict"),
     "onnx-zipmap": onnx_case(None, "predict_proba"),

@@ -101,9 +101,13 @@ def test_each_column_may_be_an_input_of_its_own_type(tmp_path):
 @pytest.mark.parametrize(
     ("record", "sentence"),
     [
-        ({"s": None, "i": 1, "f": 1}, "record 0 has None in 's', where the model wants text"),
-        ({"s": "x", "i": 1.5, "f": 1}, "record 0 has 1.5 in 'i', where the model wants whole numbers"),
-        ({"s": "x", "i": None, "f": 1}, "record 0 has nan in 'i', where the model wants whole numbers"),
+        ({"s": None, "i": 1, "f": 1}, "record 0 has null in 's', where the model wants text"),
+        ({"s": "x", "i": 1.5, "f": 1}, "record 0 has a fraction in 'i', where the model wants whole numbers"),
+        ({"s": "x", "i": None, "f": 1}, "record 0 has null in 'i', where the model wants whole numbers"),
+        (
+            {"s": "x", "i": 2**63, "f": 1},
+            "record 0 has a number that is no int64 in 'i', where the model wants whole numbers",
+        ),
         ({"s": "x", "i": 1, "f": "y"}, "not every record has a number, or an array like the others, in 'f'"),
         ({"s": "x", "i": 1}, "record 0 has no 'f'"),
         (["x", 1], "record 0 is not an object, nor an array of 3 values"),
@@ -116,3 +120,44 @@ def test_what_a_tensor_cannot_hold_is_said(record, sentence, tmp_path):
     with pytest.raises(ValueError) as error:  # noqa: PT011  # the whole sentence is compared below
         FLAVOR.predict(asked, [record])
     assert str(error.value) == sentence
+
+
+def whole(kind: int, names: list[str], place: str | None = None) -> Any:
+    """What gives each of its inputs, of columns, back; or with *place*, of one input of that name, the rows."""
+    shape = ["n", len(names) if place else 1]
+    inputs = {place: (kind, shape)} if place else dict.fromkeys(names, (kind, shape))
+    return model(
+        [("Identity", [name], f"{name}_out", {}) for name in inputs],
+        inputs,
+        {f"{name}_out": one for name, one in inputs.items()},
+    )
+
+
+@pytest.mark.parametrize("place", [None, "x"], ids=["columns", "rows"])
+def test_whole_numbers_are_exact_and_do_not_wrap(place, tmp_path):
+    """By records and by columns, though a float does not hold them."""
+    asked = loaded(whole(TensorProto.INT64, ["a", "b"], place), tmp_path, columns=["a", "b"])
+    records = [{"a": 2**53 + step, "b": step} for step in range(4)]
+    columns = {"a": np.array([2**53 + step for step in range(4)], dtype=object), "b": np.arange(4.0)}
+    expected = [[2**53 + step, step] for step in range(4)]
+    for answers in (FLAVOR.predict(asked, records), FLAVOR.predict_columns(asked, columns, 4)):
+        assert [list(each.values()) if place is None else each for each in answers] == expected
+    assert FLAVOR.predict(asked, [{"a": 2**53 + 1, "b": 3.0}]) == FLAVOR.predict(asked, [{"a": 2**53 + 1, "b": 3}])
+    for kind, number in ((TensorProto.INT32, 2**32 + 5), (TensorProto.INT8, 300), (TensorProto.UINT8, -1)):
+        asked = loaded(whole(kind, ["a", "b"], place), tmp_path, columns=["a", "b"])
+        for value in (number, float(number)):
+            with pytest.raises(ValueError, match=r"^record 1 has a number that is no u?int\d+ in 'b', where"):
+                FLAVOR.predict(asked, [{"a": 1, "b": 1}, {"a": 1, "b": value}])
+            with pytest.raises(ValueError, match=r"^record 1 has a number that is no u?int\d+ in 'b', where"):
+                FLAVOR.predict_columns(asked, {"a": np.zeros(2), "b": np.array([1, value], dtype=float)}, 2)
+
+
+def test_columns_are_matched_by_name_whatever_a_converter_made_of_it(tmp_path):
+    """By their order only if no name is known; a half that is known is refused."""
+    made = whole(FLOAT, ["y", "x_1"])
+    record = {"x 1": 1, "y": 2}
+    assert FLAVOR.predict(loaded(made, tmp_path, columns=["x 1", "y"]), [record]) == [{"y_out": 2.0, "x_1_out": 1.0}]
+    asked = loaded(made, tmp_path, columns=["p", "q"])
+    assert FLAVOR.predict(asked, [{"q": 1, "p": 2}]) == [{"y_out": 2.0, "x_1_out": 1.0}]
+    with pytest.raises(ValueError, match=r"^the inputs of the ONNX model are y, x_1, and the columns z, y$"):
+        loaded(made, tmp_path, columns=["z", "y"])
