@@ -29,7 +29,13 @@ _PY_KINDS = {
     "object": "dict[str, Any]",
     "string": "Text",
 }
-_PY_RANGE = {"minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt"}
+_PY_RANGE = {
+    "minimum": "ge",
+    "maximum": "le",
+    "exclusiveMinimum": "gt",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+}
 _PY_BOUNDS = {
     "array": {"minItems": "min_length", "maxItems": "max_length"},
     "integer": _PY_RANGE,
@@ -68,18 +74,38 @@ def py_type(schema: Any) -> str:
 
     What it has no word for is `Any`: the model's own check is then the only one.
     """
-    if choices := schema.get("enum"):
-        plain = all(choice is None or isinstance(choice, str | int) for choice in choices)
-        return f"Literal[{', '.join(map(py, choices))}]" if plain else "Any"
+    if not isinstance(schema, Mapping):
+        return "Any"
     kinds = schema.get("type", [])
+    choices = schema.get("enum")
+    if choices and all(choice is None or isinstance(choice, str | int) for choice in choices):
+        return f"Literal[{', '.join(map(py, choices))}]"
     names = [_py_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    return " | ".join(dict.fromkeys(names)) if names and "Any" not in names else "Any"
+    found = " | ".join(dict.fromkeys(names)) if names and "Any" not in names else "Any"
+    return f"Annotated[{found}, OneOf({py(choices)})]" if choices else found
 
 
 def _py_kind(kind: str, schema: Mapping[str, Any]) -> str:
     name = f"list[{py_type(schema.get('items', {}))}]" if kind == "array" else _PY_KINDS.get(kind, "Any")
-    bounds = [f"{ours}={py(schema[theirs])}" for theirs, ours in _PY_BOUNDS.get(kind, {}).items() if theirs in schema]
+    bounds = [
+        f"{ours}={py(value)}"
+        for theirs, ours in _PY_BOUNDS.get(kind, {}).items()
+        if theirs in schema and (value := _bound(kind, theirs, schema[theirs])) is not None
+    ]
     return f"Annotated[{name}, Field({', '.join(bounds)})]" if bounds and name != "Any" else name
+
+
+def _bound(kind: str, name: str, value: Any) -> Any:
+    """A bound as Python has it; None for what is none."""
+    if name == "pattern":
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if kind == "number":
+        return value
+    if name in {"maximum", "exclusiveMinimum"}:
+        return math.floor(value)
+    return math.ceil(value) if float(value).is_integer() or name in {"minimum", "exclusiveMaximum"} else None
 
 
 def sh(value: Any) -> str:

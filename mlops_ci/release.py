@@ -95,7 +95,7 @@ def service_files(release: Release, overrides: Path | None = None) -> dict[str, 
         ConfigError: A template of *overrides* fails, or a value cannot be written where it belongs.
     """
     signature = release.signature
-    record = signature.inputs if signature else {}
+    record: dict[str, Any] = _plain(signature.inputs) if signature else {}
     values = {
         "release": release.values,
         "manifest": manifest(release),
@@ -139,9 +139,23 @@ def manifest(release: Release) -> dict[str, Any]:
         "record": release.version_record,
         "flavor": release.flavor,
         "files": msgspec.to_builtins(sorted(release.files, key=lambda file: file.path)),
-        "signature": msgspec.to_builtins(release.signature),
+        "signature": _plain(msgspec.to_builtins(release.signature)),
         "serving": {"workers": release.workers, "timeout_s": release.timeout_s, **release.settings},
     }
+
+
+def _plain(schema: Any) -> Any:
+    """*schema* where each part is an object: `true`, which anything fits, is the empty one; so is a list of items."""
+    if not isinstance(schema, Mapping):
+        return schema
+    found = {name: _plain(value) for name, value in schema.items()}
+    if isinstance(found.get("properties"), Mapping):
+        found["properties"] = {
+            name: value if isinstance(value, Mapping) else {} for name, value in found["properties"].items()
+        }
+    if not isinstance(found.get("items", {}), Mapping):
+        found["items"] = {}
+    return found
 
 
 def _flavor(name: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ what varies by framework, in `flavors/`.
 
 from __future__ import annotations
 
-from serving.kinds import Boolean, Integer, Number, Text
+from serving.kinds import Boolean, Integer, Number, OneOf, Text
 from serving.schema import Schema
 from serving.start import Application, application
 
-__all__ = ["Application", "Boolean", "Integer", "Number", "Schema", "Text", "application"]
+__all__ = ["Application", "Boolean", "Integer", "Number", "OneOf", "Schema", "Text", "application"]

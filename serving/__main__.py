@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from serving import manifest
@@ -24,4 +25,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # At once: at the interpreter's own end the loggers wait for each other, and one may wait for a reader for ever.
+    os._exit(code)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -33,11 +33,17 @@ _LONGEST_ID = 128
 
 
 class Request(NamedTuple):
-    """What a handler sees. *headers* are by name in lower case; *body* reads the whole body, within the limits."""
+    """
+    What a handler sees.
+
+    *headers* are by name in lower case; *body* reads the whole body, within the limits; after that, *gone* comes back
+    when the caller has gone away.
+    """
 
     id: str
     headers: dict[bytes, bytes]
     body: Callable[[], Awaitable[bytes]]
+    gone: Callable[[], Coroutine[Any, Any, None]]
     scope: Scope
 
 
@@ -96,21 +102,35 @@ class App:
             self._log(scope, answer, request_id, seconds)
         await self._send(send, answer, request_id, bodyless=scope["method"] == "HEAD")
 
+    def admits(self, scope: Scope) -> bool:
+        """Whether the request may go to somebody else: it has a key, where one is demanded."""
+        if self.keys is None:
+            return True
+        try:
+            self.keys.demand(dict(scope["headers"]))
+        except Rejected:
+            return False
+        return True
+
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], request_id: str, route: Route | None
     ) -> Answer:
         """The answer, whatever happens: a fault is an answer too."""
         try:
-            handler = self._handler(scope, route)
             if self.keys is not None and not (route and route.open):
                 self.keys.demand(headers)
+            handler = self._handler(scope, route)
 
             async def body() -> bytes:
                 return await bodies.read(
                     receive, headers, limit=self._settings.max_body_bytes, timeout_s=self._settings.timeout_s
                 )
 
-            return await handler(Request(request_id, headers, body, scope))
+            async def gone() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+
+            return await handler(Request(request_id, headers, body, gone, scope))
         except Rejected as error:
             self.metrics.rejected(error.reason, error.detail)
             return self.answers.rejection(error, request_id)

@@ -83,16 +83,21 @@ def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
         raise Rejected(
             415, "encoding", f"content-encoding {encoding.decode(errors='replace')!r} is not known: use gzip"
         )
-    reader = zlib.decompressobj(_COMPRESSED[encoding])
-    try:
-        whole = reader.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise Rejected(400, "encoding", f"the body is not {encoding.decode()}: {error}") from None
-    if len(whole) > limit:
-        raise _too_large(limit)
-    if not reader.eof:
-        raise Rejected(400, "encoding", f"the {encoding.decode()} ends too early")
-    return whole
+    parts: list[bytes] = []
+    room = limit
+    while body:  # gzip may have several members
+        reader = zlib.decompressobj(_COMPRESSED[encoding])
+        try:
+            parts.append(reader.decompress(body, room + 1))
+        except zlib.error as error:
+            raise Rejected(400, "encoding", f"the body is not {encoding.decode()}: {error}") from None
+        room -= len(parts[-1])
+        if room < 0:
+            raise _too_large(limit)
+        if not reader.eof:
+            raise Rejected(400, "encoding", f"the {encoding.decode()} ends too early")
+        body = reader.unused_data
+    return b"".join(parts)
 
 
 def _too_large(limit: int) -> Rejected:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Annotated, Any, NotRequired
 
 import orjson
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from serving.answers import Answer, Answers, Header
@@ -50,7 +50,7 @@ class _Output(TypedDict):
 class _Request(TypedDict):
     id: NotRequired[Text]
     parameters: NotRequired[dict[str, Any]]
-    inputs: Annotated[list[_Input], Field(min_length=1)]
+    inputs: Annotated[list[_Input], Field(min_length=1), FailFast()]
     outputs: NotRequired[list[_Output]]
 
 

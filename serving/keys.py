@@ -56,8 +56,8 @@ class Keys:
         try:
             self._changed = path.stat().st_mtime_ns
             return path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise Refusal(f"the file of {VARIABLE}_FILE cannot be read: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refusal(f"the file of {VARIABLE}_FILE cannot be read: {error}") from error
 
     def _read(self, text: str) -> None:
         keys = [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from typing import Any
 
@@ -20,6 +21,7 @@ _FILE_BYTES = 100_000_000
 _FILES = 5
 _WAITING = 1000
 _RECORDS = 100
+_LAST_S = 3.0
 
 
 def to_stderr(manifest: Manifest) -> None:
@@ -87,12 +89,12 @@ class PredictionLog:
             return
         handler.handleError = self._failed  # type: ignore[method-assign]  # a full disk, say
         handler.setFormatter(_Line(self))
-        self._listener = QueueListener(self._queue, handler)
+        self._listener = _Listener(self._queue, handler)
         self._sender = _Sender(self._queue, self._dropped)
         self._listener.start()
 
     def stop(self) -> None:
-        """Write what waits."""
+        """Write what waits, for as long as somebody reads it."""
         if self._listener:
             self._listener.stop()
             self._listener = None
@@ -101,18 +103,19 @@ class PredictionLog:
         """Perhaps keep this one. Raises nothing."""
         if not self._rate or random.random() >= self._rate:  # noqa: S311  # a sample is no secret
             return
-        record = logging.makeLogRecord({"asked": (request_id, batch, answers)})
-        self._sender.emit(record)
+        first = [self._shown(record) for record in batch.first(_RECORDS)]
+        asked = (request_id, batch.rows, first, answers[:_RECORDS])
+        self._sender.emit(logging.makeLogRecord({"asked": asked}))
 
-    def line(self, moment: float, request_id: str, batch: Batch, answers: list[Any]) -> str:
-        """What is written down of one request; of a large one, its first records."""
+    def line(self, moment: float, request_id: str, rows: int, records: list[Any], answers: list[Any]) -> str:
+        """What is written down of a request of so many *rows*, of which these are the first."""
         said = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
             "request_id": request_id,
             **self._who,
-            "rows": batch.rows,
-            "records": [self._shown(record) for record in batch.as_records()[:_RECORDS]],
-            "predictions": answers[:_RECORDS],
+            "rows": rows,
+            "records": records,
+            "predictions": answers,
         }
         return json.dumps(said, ensure_ascii=False, default=str)
 
@@ -134,8 +137,16 @@ class _Line(logging.Formatter):
         self._log = log
 
     def format(self, record: logging.LogRecord) -> str:
-        request_id, batch, answers = vars(record)["asked"]
-        return self._log.line(record.created, request_id, batch, answers)
+        return self._log.line(record.created, *vars(record)["asked"])
+
+
+class _Listener(QueueListener):
+    def stop(self) -> None:
+        """Write what waits, but do not wait for a reader who does not read: the thread ends with the process."""
+        with suppress(queue.Full):
+            self.enqueue_sentinel()
+        if self._thread is not None:
+            self._thread.join(_LAST_S)
 
 
 class _Sender(QueueHandler):

@@ -9,7 +9,7 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 HOME = Path(__file__).resolve().parent.parent
@@ -96,7 +96,11 @@ def read() -> Manifest:
 def verify(manifest: Manifest) -> None:
     """Raise `Refusal` unless `model/` holds exactly the files that *manifest* names, byte by byte."""
     expected = {file["path"]: file["digest"] for file in manifest.content["files"]}
-    found = {path.relative_to(MODEL).as_posix(): path for path in MODEL.rglob("*") if path.is_file()}
+    there = {path.relative_to(MODEL).as_posix(): path for path in MODEL.rglob("*")}
+    if linked := sorted(name for name, path in there.items() if path.is_symlink()):
+        raise Refusal(f"model/{linked[0]} is a link, and may lead anywhere")
+    folders = {parent.as_posix() for name in expected for parent in PurePosixPath(name).parents}
+    found = {name: path for name, path in there.items() if not (path.is_dir() and name in folders)}
     if missing := sorted(expected.keys() - found.keys()):
         raise Refusal(f"model/{missing[0]} is missing")
     if extra := sorted(found.keys() - expected.keys()):

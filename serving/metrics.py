@@ -163,11 +163,12 @@ def _labels() -> Callable[[Any], None]:
             )
         elif isinstance(value, dict):
             value = value.get("label", "object")
-        child = known.get(value) if isinstance(value, str | int | float | bool | None) else counter.labels("other")
+        text = str(value)[:60]
+        child = known.get(text)
         if child is None:
-            child = counter.labels(str(value)[:60] if len(known) < _LABELS else "other")
+            child = counter.labels(text if len(known) < _LABELS else "other")
             if len(known) < _LABELS:
-                known[value] = child
+                known[text] = child
         child.inc()
 
     return count

@@ -11,19 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from serving.batch import SMALL, Batch, arrays
+from serving.bodies import Disconnected
 from serving.errors import Rejected
 from serving.manifest import MODEL, Example, Manifest, Refusal
 from serving.thread import Thread
 
 log = logging.getLogger("serving")
+
+Gone = Callable[[], Coroutine[Any, Any, None]]
 
 _OWN_CODE = {"python", "mlflow"}
 _QUICK_S = 0.0015
@@ -35,7 +41,8 @@ _GRACE_S = 5.0
 _GIVE_UP = 3  # so many time-outs after it was asked, a model that has not answered is taken for hung
 
 
-class _Waiting(NamedTuple):
+@dataclass(eq=False, slots=True)
+class _Waiting:
     batch: Batch
     answer: asyncio.Future[list[Any]]
 
@@ -83,17 +90,22 @@ class Model:
         limit_s = _GIVE_UP * self._settings.timeout_s + _GRACE_S
         return bool(self._asked_at) and time.monotonic() - self._asked_at > limit_s
 
-    async def predict(self, batch: Batch) -> list[Any]:
+    async def predict(self, batch: Batch, gone: Gone | None = None) -> list[Any]:
         """
         Return one prediction for each of the records of *batch*, in their order.
 
+        Args:
+            batch: What is asked.
+            gone: Comes back when whoever asks has gone away: then it leaves the queue.
+
         Raises:
+            Disconnected: The caller is gone.
             Rejected: 400 for a record that the model does not take, 500 if the model failed, 503 if too many wait,
                 504 if it took too long.
         """
         if self._quick and batch.rows <= SMALL and self._worker is None:
             return self._asked(batch)
-        return await self._in_turn(batch)
+        return await self._in_turn(batch, gone)
 
     def _remember(self, seconds: float) -> None:
         """Learn from a small batch whether the model is quick; one that held everybody up twice never is again."""
@@ -104,7 +116,7 @@ class Model:
             log.info("the model held everybody up for %.1f s", seconds)
         self._quick = self._may_be_quick and self._usual_s < (_SLOW_S if self._quick else _QUICK_S)
 
-    async def _in_turn(self, batch: Batch) -> list[Any]:
+    async def _in_turn(self, batch: Batch, gone: Gone | None) -> list[Any]:
         if len(self._queue) >= self._settings.max_waiting:
             raise Rejected(503, "overloaded", f"{len(self._queue)} requests wait for the model", retry_after_s=1)
         loop = asyncio.get_running_loop()
@@ -112,12 +124,24 @@ class Model:
         self._queue.append(waiting)
         if self._worker is None:
             self._worker = loop.create_task(self._work(loop))
+        watch = loop.create_task(gone()) if gone else None
+        if watch:
+            watch.add_done_callback(lambda _: waiting.answer.cancel())
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 return await waiting.answer
         except TimeoutError:
             sentence = f"there was no prediction within {self._settings.timeout_s:g} s"
             raise Rejected(504, "timeout", sentence) from None
+        except asyncio.CancelledError:
+            if watch and watch.done() and not watch.cancelled():
+                raise Disconnected from None
+            raise
+        finally:
+            if watch:
+                watch.cancel()
+            with suppress(ValueError):
+                self._queue.remove(waiting)
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -173,17 +197,20 @@ class Model:
         started = time.perf_counter()
         try:
             answers = self._ask(batch)
+            found = len(answers)
         except ValueError as error:  # what a flavor says of a record
             raise Rejected(400, "refused-by-model", str(error)) from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             log.exception("the model failed")
             raise Rejected(500, "model-failed", f"the model failed: {type(error).__name__}") from error
         seconds = time.perf_counter() - started
         if batch.rows <= SMALL:
             self._remember(seconds)
         self._observe(seconds, batch.rows)
-        if len(answers) != batch.rows:
-            raise Rejected(500, "model-failed", f"the model gave {len(answers)} answers to {batch.rows} records")
+        if found != batch.rows:
+            raise Rejected(500, "model-failed", f"the model gave {found} answers to {batch.rows} records")
         return answers
 
     def _ask(self, batch: Batch) -> list[Any]:
@@ -198,9 +225,12 @@ class Model:
         batch = Batch(len(example.records), records=example.records)
         try:
             answers = self._ask(batch)
+            found = len(answers)
         except Exception as error:
             log.exception("the model does not answer its own example")
             raise Refusal(f"the model does not answer its own example: {type(error).__name__}: {error}") from error
+        if found != batch.rows:
+            raise Refusal(f"the model gives {found} answers to the {batch.rows} records of its own example")
         if example.predictions and not _close(answers, example.predictions):
             raise Refusal(
                 f"the model answers its own example with {_brief(answers)}, and said {_brief(example.predictions)}"

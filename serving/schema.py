@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, get_args, get_origin
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from serving.batch import Batch
@@ -13,6 +13,7 @@ from serving.errors import Rejected
 
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 _MOST_ERRORS = 20
+_MOST_PLACES = 1000
 
 
 class Schema:
@@ -77,6 +78,8 @@ class Schema:
 
     def rejection(self, error: ValidationError, *prefix: str) -> Rejected:
         """What the caller is told of *error*: the places, and no value that was sent."""
+        if error.error_count() > _MOST_PLACES:
+            return Rejected(400, "invalid", f"the request is wrong in {error.error_count():,} places")
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(each["type"] == "too_long" and each["loc"][-1:] == ("records",) for each in found):
             return self._too_many()
@@ -117,4 +120,5 @@ def _column(kind: Any, many: Any) -> Any:
 
 
 def _list_of(kind: Any, many: Any) -> Any:
-    return Annotated[list[kind], many]
+    # Up to the first that is wrong: a request of many megabytes can be wrong in as many places.
+    return Annotated[list[kind], many, FailFast()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -15,7 +16,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from serving.manifest import Manifest
+from serving.manifest import Manifest, Refusal
+from serving.protocol import Protocol
 from serving.start import Application
 
 _KEEP_ALIVE_S = 75  # longer than the 60 s of the usual load balancer, which must be the one that closes
@@ -38,6 +40,9 @@ def serve(manifest: Manifest, *, host: str, port: int, workers: int = 1) -> int:
         lifespan="on",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(manifest.settings.timeout_s) + _MARGIN_S,
+        # A model may hold Python's lock for as long as a request may take, and no other thread answers meanwhile.
+        timeout_worker_healthcheck=3 * int(manifest.settings.timeout_s) + _MARGIN_S,
+        http=Protocol,
     )
     # uvicorn raises the signal again when it has ended well; that is no reason to die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -46,20 +51,41 @@ def serve(manifest: Manifest, *, host: str, port: int, workers: int = 1) -> int:
             server = uvicorn.Server(config)
             server.run()
             return 0 if server.started else 1
-        return _serve_together(config)
+        return _serve_together(config, manifest.settings.grpc_port)
     return 0
 
 
-def _serve_together(config: uvicorn.Config) -> int:
+def _serve_together(config: uvicorn.Config, grpc_port: int) -> int:
     """Several workers and their supervisor, who starts again what dies; but not what cannot start."""
     folder = tempfile.mkdtemp(prefix="metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     try:
-        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        _claim(config.host, grpc_port)
+        supervisor = _Supervisor(config, sockets=[config.bind_socket()])
         supervisor.run()
         return int(any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Supervisor(Multiprocess):
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died, and count them no longer."""
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # reads its environment
+
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _claim(host: str, port: int) -> None:
+    """Workers share the port among themselves, and would share it with another service as well."""
+    if port:
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            raise Refusal(f"the gRPC port {port} cannot be had: {error.strerror}") from error
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -13,6 +13,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
 
+from pydantic import PydanticSchemaGenerationError
+from pydantic_core import SchemaError
+
 from serving import formats, manifest, memory, tracing
 from serving.answers import Answer, Answers
 from serving.app import App, Request, Route, Scope, Send
@@ -27,7 +30,7 @@ from serving.keys import Keys
 from serving.logs import PredictionLog, to_stderr
 from serving.manifest import Manifest, Refusal
 from serving.metrics import Metrics
-from serving.model import Model
+from serving.model import Gone, Model
 from serving.schema import Schema
 
 log = logging.getLogger("serving")
@@ -82,14 +85,15 @@ class Application:
     async def _front(self, inner: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await inner(scope, self._closing_grpc(receive), self._opening_grpc(send))
-        elif scope["type"] == "http" and self._app is not None and self._knows(self._app, scope["path"]):
+        elif scope["type"] == "http" and self._app is not None and self._is_ours(self._app, scope):
             await self._app(scope, receive, send)
         else:
             await inner(scope, receive, send)
 
     @staticmethod
-    def _knows(app: App, path: str) -> bool:
-        return path in app.routes or path.startswith("/v2/")
+    def _is_ours(app: App, scope: Scope) -> bool:
+        path = scope["path"]
+        return path in app.routes or path.startswith("/v2/") or not app.admits(scope)
 
     def _opening_grpc(self, send: Send) -> Send:
         async def opening(message: MutableMapping[str, Any]) -> None:
@@ -154,20 +158,23 @@ class Application:
         if self._model is not None:
             self._kept.stop()
 
-    async def predict(self, batch: Batch, request_id: str = "") -> list[Any]:
-        """Predictions for *batch*, counted and perhaps logged. Raises `Rejected`."""
+    async def predict(self, batch: Batch, request_id: str = "", gone: Gone | None = None) -> list[Any]:
+        """Predictions for *batch*, counted and perhaps logged. Raises as `Model.predict`, to which *gone* goes."""
         assert self._model is not None  # noqa: S101  # `start` comes first
-        answers = await self._model.predict(batch)
+        answers = await self._model.predict(batch, gone)
         self._metrics.predicted(batch, answers)
         self._kept.keep(request_id, batch, answers)
         return answers
 
     def _open(self) -> None:
         settings = self.manifest.settings
-        self.schema.bind(settings.max_rows)
+        try:
+            self.schema.bind(settings.max_rows)
+        except (PydanticSchemaGenerationError, SchemaError) as error:
+            raise Refusal(f"the signature cannot be checked: {error}") from error
         self._metrics = metrics = Metrics(self.manifest)
         self._kept = PredictionLog(settings.log_predictions, self.answers.who, metrics.dropped)
-        self._tables = formats.Tables(self.manifest)
+        self._tables = formats.Tables(self.manifest, self.schema)
         self._model = model = Model(self.manifest, self.example, metrics.asked)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             metrics.waiting.set_function(lambda: model.waiting)
@@ -205,14 +212,15 @@ class Application:
 
     async def _predict(self, request: Request) -> Answer:
         batch = self._read(await request.body(), request.headers)
-        found = await self.predict(batch, request.id)
+        found = await self.predict(batch, request.id, request.gone)
         if formats.ARROW.encode() in request.headers.get(b"accept", b""):
+            self.answers.encoded(found)  # what JSON cannot say is no answer in another form either
             return Answer(200, [(b"content-type", formats.ARROW.encode())], formats.arrow(found, self.answers.who))
         return self.answers.predictions(found)
 
     async def _predict_one(self, request: Request) -> Answer:
         """What MLOps.NET's services answer: one record in, the fields of its prediction out."""
-        (found,) = await self.predict(self.schema.read_one(await request.body()), request.id)
+        (found,) = await self.predict(self.schema.read_one(await request.body()), request.id, request.gone)
         return self.answers.one(found)
 
     def _read(self, body: bytes, headers: dict[bytes, bytes]) -> Batch:

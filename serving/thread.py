@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -35,7 +36,11 @@ class Thread:
 
     def _work(self) -> None:
         while True:
-            self._calls.get()()
+            call = self._calls.get()
+            try:
+                call()
+            except BaseException:  # it must go on, or nobody would ever be answered again
+                logging.getLogger("serving").exception("the model's thread was interrupted")
 
     @staticmethod
     def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[Any], None], result: Any) -> None:

@@ -38,7 +38,9 @@ def open_tracer(manifest: Manifest) -> Span:
 
     def span(path: str, headers: dict[bytes, bytes]) -> AbstractContextManager[Any]:
         carrier = {
-            name: headers[name.encode()].decode() for name in ("traceparent", "tracestate") if name.encode() in headers
+            name: headers[name.encode()].decode("latin-1")
+            for name in ("traceparent", "tracestate")
+            if name.encode() in headers
         }
         attributes = {"http.route": path, "model.version": manifest.version, "model.digest": manifest.digest}
         context = propagate.extract(carrier)
