@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -39,9 +39,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hidden(self) -> list[str]:
-        """What nobody may read in a log: the password, as it is and as it is written in a URL."""
-        passwords = [urlsplit(self.index).password or "", *re.findall(r"^password (.+)$", self.netrc, re.MULTILINE)]
-        return sorted({form for word in passwords if word for form in (word, quote(word, safe=""))}, key=len)[::-1]
+        """What nobody may read in a log: the password, or the name alone that is one, in every way of writing it."""
+        parts = urlsplit(self.index)
+        said = [parts.password or parts.username or "", *re.findall(r"^password (.+)$", self.netrc, re.MULTILINE)]
+        plain = [*said, *map(unquote, said)]
+        return sorted({form for word in plain if word for form in (word, quote(word, safe=""))}, key=len)[::-1]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -22,6 +22,9 @@ from mlops_ci.providers import optional_extra
 if TYPE_CHECKING:
     from docker import DockerClient
 
+_LOST = "no active sessions"
+"""What BuildKit says where a step is the same as one of a build that was killed, whose session is gone."""
+
 _BUILDKIT_LEFT = 23
 """Since this version the command line hands BuildKit's builds to a plugin, buildx; before, it has its own."""
 
@@ -60,7 +63,18 @@ class DockerBuilder:
         named = ["--progress", "plain", "--file", str(order.context / "Dockerfile"), "--tag", order.reference]
         env = {"DOCKER_BUILDKIT": "1", **({"DOCKER_HOST": self._host} if self._host else {})}
         command = [self._cli, *how, *fresh, *secrets, *named, str(order.context)]
-        program.run(command, tell, what="building", env=env, hidden=order.hidden)
+        said: list[str] = []
+
+        def hear(line: str) -> None:
+            said.append(line)
+            tell(line)
+
+        try:
+            program.run(command, hear, what="building", env=env, hidden=order.hidden)
+        except ServiceError:
+            if _LOST not in said:
+                raise
+            program.run(command, tell, what="building", env=env, hidden=order.hidden)
         built = self.inspect(order.reference)
         if built is None:
             raise ServiceError(f"{order.reference} was built and is not there", hint="run the same command again")

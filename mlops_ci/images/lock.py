@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from mlops_ci import records
 from mlops_ci.errors import ConfigError, MissingDependency, UsageError
@@ -24,7 +25,11 @@ from mlops_ci.images.access import Access
 
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)")
+_WHEEL = re.compile(
+    r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])? *@ *[^\s;]*/(?P<file>[^/\s;?#]+\.whl)(?=[\s;?#]|$)"
+)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_FRAGMENT = re.compile(r"#(?:\S*&)?sha256=([0-9a-f]{64})")
 
 
 class Package(NamedTuple):
@@ -87,10 +92,13 @@ def make(requirements: str, *, python: str, platform: str, access: Access) -> st
 
 
 def packages(lock: str) -> Iterator[Package]:
-    """Yield what *lock* holds, in its order."""
+    """Yield what *lock* holds, in its order; the version of a wheel that is named by its address is in its name."""
     for line in lock.replace("\\\n", " ").splitlines():
         if found := _PIN.match(line):
             yield Package(found["name"], found["version"], _HASH.findall(line))
+        elif found := _WHEEL.match(line):
+            version = unquote(found["file"]).split("-")[1]
+            yield Package(found["name"], version, _HASH.findall(line) or _FRAGMENT.findall(line))
 
 
 def _uv() -> list[str]:

@@ -85,7 +85,7 @@ _CAUSES = [
         "it is safe to run the same command again",
     ),
     _Cause(
-        r"connection refused|connection reset|broken pipe|unexpected eof|: eof\b|i/o timeout|timed out|"
+        r"connection refused|connection reset|broken pipe|unexpected eof|\beof$|: eof\b|i/o timeout|timed out|"
         r"client connection lost|error sending request",
         ServiceError,
         "a registry or package index did not answer",

@@ -64,3 +64,21 @@ def test_a_password_is_replaced_however_it_is_written() -> None:
     found = Access(index="https://u:a%40b@host/simple", netrc="machine host\nlogin u\npassword c d\n")
     said = program.redacted("a%40b, c d, c%20d and https://u:a%40b@host", found.hidden)
     assert said == "****, ****, **** and https://u:****@host"
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ("https://glpat-token@host/simple", "https://glpat-token@host and glpat-token"),
+        ("https://glpat-token:@host/simple", "https://glpat-token@host and glpat-token"),
+        ("https://u:p%40ss@host/simple", "p%40ss, p@ss and https://u:p@ss@host"),
+        ("https://a%3Db@host/simple", "a%3Db and a=b"),
+    ],
+)
+def test_a_token_in_the_place_of_a_name_and_what_was_quoted_are_hidden(index: str, said: str) -> None:
+    clean = program.redacted(said, Access(index=index).hidden)
+    assert not any(secret in clean for secret in ("glpat", "p@ss", "p%40ss", "a=b", "a%3Db"))
+
+
+def test_a_name_beside_a_password_is_no_secret() -> None:
+    assert Access(index="https://robot:hunter-2@host/simple").hidden == ["hunter-2"]

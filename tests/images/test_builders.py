@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from mlops_ci import images, providers
 from mlops_ci.errors import NotFound, ServiceError
 from mlops_ci.images import Builder, Order
+from mlops_ci.images.docker import DockerBuilder
 from tests.images.conftest import Shop
 
 pytestmark = pytest.mark.xdist_group("images")
@@ -59,11 +61,29 @@ def test_what_is_built_is_there_and_can_be_read(builder: Builder, shop: Shop, tm
 
 def test_nothing_is_left_running_or_stopped(builder: Builder, shop: Shop, tmp_path: Path) -> None:
     name = f"{shop.registry.name}/left:{builder.name}"
+    command = (shop.docker, "ps", "--all") if builder.name == "docker" else (shop.storage, "containers")
+    before = command[0](*command[1:], "--quiet")
     built = builder.build(order(tmp_path, shop.base, name, "COPY file /file\n"), silent)
     builder.read(built.image_id, "/file")
     builder.read(built.image_id, "/nothing")
-    left = shop.docker("ps", "--all", "--quiet") if builder.name == "docker" else shop.storage("containers", "--quiet")
-    assert left == ""
+    assert command[0](*command[1:], "--quiet") == before
+
+
+def test_a_build_beside_one_that_was_killed_is_begun_again(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BuildKit joins steps that are the same, and one of a dead session fails whoever joined it; once."""
+    stand_in = tmp_path / "bin" / "docker"
+    stand_in.parent.mkdir()
+    mark = tmp_path / "lost"
+    lost = f'[ "$1" != build ] || [ -e {mark} ] || {{ touch {mark}; echo no active sessions; exit 1; }}'
+    stand_in.write_text(f'#!/bin/sh\n{lost}\nexec /usr/bin/docker "$@"\n')
+    stand_in.chmod(0o755)
+    for name, value in {**shop.environment, "PATH": f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    name = f"{shop.registry.name}/lost:1"
+    assert DockerBuilder().build(order(tmp_path, shop.base, name, "COPY file /file\n"), silent).size_bytes
+    assert mark.exists()
 
 
 def test_a_secret_reaches_the_build_and_no_ear(builder: Builder, shop: Shop, tmp_path: Path) -> None:

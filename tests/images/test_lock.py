@@ -77,3 +77,24 @@ def test_what_a_lock_is_made_of() -> None:
         lock.inputs("a==1\nb==2", python="3.12", platform="linux/amd64"),
         lock.inputs("a==1\nb==2", python="3.11", platform="linux/arm64"),
     }
+
+
+_DIGEST = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        (f"foo @ https://h/x/foo-1.0-py3-none-any.whl \\\n    --hash=sha256:{_DIGEST}", ("foo", "1.0")),
+        (
+            f"bar[x] @ https://h/bar-2.1%2Bcpu-cp311-cp311-linux_x86_64.whl ; os_name > '' --hash=sha256:{_DIGEST}",
+            ("bar", "2.1+cpu"),
+        ),
+        (f"foo-bar @ https://h/foo_bar-1.0-1-py3-none-any.whl#sha256={_DIGEST}", ("foo-bar", "1.0")),
+    ],
+)
+def test_a_package_that_is_named_by_its_address_is_one(line: str, package: tuple[str, str]) -> None:
+    """Beside others, so that nothing is taken from a neighbour."""
+    other = f"joblib==1.4.2 \\\n    --hash=sha256:{'b' * 64}\n"
+    found = list(lock.packages(f"{other}{line}\n"))
+    assert found == [("joblib", "1.4.2", ["b" * 64]), (*package, [_DIGEST])]

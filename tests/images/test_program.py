@@ -34,6 +34,7 @@ from mlops_ci.images import program
             "something is wrong",
         ),
         ("dial tcp 127.0.0.1:5000: connect: connection refused", ServiceError, "did not answer"),
+        ("EOF", ServiceError, "did not answer"),
         ("toomanyrequests: You have reached your pull rate limit", ServiceError, "too many requests"),
         ("something that nobody has seen before", ServiceError, "ended with exit code 7"),
     ],

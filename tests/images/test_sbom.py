@@ -67,3 +67,9 @@ def test_it_names_what_is_installed_with_hashes_and_purls() -> None:
 
 def test_a_base_without_debian_is_no_trouble() -> None:
     assert len(json.loads(written(dpkg_status=""))["components"]) == 2
+
+
+def test_a_wheel_that_is_named_by_its_address_is_in_it() -> None:
+    line = f"own-code @ https://host/own_code-0.3-py3-none-any.whl \\\n    --hash=sha256:{'d' * 64}\n"
+    parts = {part["purl"]: part for part in json.loads(written(lock=LOCK + line))["components"]}
+    assert parts["pkg:pypi/own-code@0.3"]["hashes"] == [{"alg": "SHA-256", "content": "d" * 64}]
