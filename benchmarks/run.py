@@ -1,7 +1,7 @@
 """
 The figures that the README quotes, each against a peer, interleaved in one run.
 
-`./dev bench` runs the short ones (four minutes or so), `./dev bench --full` all, `./dev bench NAME …` those that are
+`./dev bench` runs the short ones (seven minutes or so), `./dev bench --full` all, `./dev bench NAME …` those that are
 named. Every figure is of this machine: quote the line that is printed first with it, and medians and ratios alone.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import commands, pull_request, step, stores, writers
+from benchmarks import commands, images, pull_request, serving, step, stores, writers
 from benchmarks.repositories import BIN
 
 SHORT = {
@@ -26,12 +26,15 @@ SHORT = {
     "run": stores.run,
     "points": stores.points,
     "best": stores.best,
+    "serving": serving.serving,
 }
 LONG = {
     "million": stores.million,
     "hundred-thousand": stores.hundred_thousand,
     "pull-request": pull_request.pull_request,
     "writers": writers.writers,
+    "serving-long": serving.serving_long,
+    "image": images.image,
 }
 
 

@@ -1,0 +1,1 @@
+"""The peers' services, each as its documentation writes one; `benchmarks/servers.py` starts them."""
