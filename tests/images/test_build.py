@@ -105,7 +105,7 @@ def test_a_rollout_loses_no_request_and_a_killed_container_comes_back(make_proje
     place.commit({"params.json": '{"factor": 2.0}'})
     release(place, "1.1.0")
     two = image_of(place, "--builder", "docker")["image"]["reference"]
-    options = [*SECURED, "--env", "MLOPS_DRAIN_S=1"]
+    options = [*SECURED, "--env", "MLOPS_DRAIN_S=5"]
     with running(shop, one, *options) as (old, first), running(shop, two, *options) as (new, second):
         with Traffic([first, second], body=b'{"records": [{"x": 3.0}]}') as traffic:
             traffic.wait_for(20)

@@ -21,7 +21,7 @@ SLOW = "import time\n\ndef predict(records):\n    time.sleep(0.05)\n    return [
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) -> None:
     """The old service is told to end while others send it requests; each gets its answer."""
-    environment = {"MLOPS_DRAIN_S": "1"}
+    environment = {"MLOPS_DRAIN_S": "4"}  # longer than a caller takes from asking who is ready to asking it
     old, new = (serve(SLOW, workers=workers, runtime=runtime, environment=environment) for _ in range(2))
     with Traffic([old.port, new.port]) as traffic:
         traffic.wait_for(20)
