@@ -122,7 +122,11 @@ def test_everything_that_is_wrong_with_the_waivers_is_said_at_once(project: Work
     assert "did you mean 'owner'" in project.run("gate", expect=2)
 
 
-@pytest.mark.parametrize("text", ["", "[", "\x00", "waivers: &a [*a]", "x" * 2_000_000, "- " * 5_000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "\x00", "waivers: &a [*a]", "x" * 2_000_000, "- " * 5_000],
+    ids=["empty", "cut", "nul", "circle", "long", "deep"],  # a test's name is in the environment of what it starts
+)
 def test_nonsense_in_the_file_is_one_sentence(project: Workplace, text: str) -> None:
     (project.root / ".mlops").mkdir()
     (project.root / WAIVERS).write_text(text)
