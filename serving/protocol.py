@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, for callers who connect and say nothing, or half of it."""
+"""uvicorn's HTTP protocol, for callers who say nothing, or half of it, or something in the last moment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEADERS_S = 20.0
+_LAST_WORD_S = 1.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -29,6 +30,15 @@ class Protocol(HttpToolsProtocol):
         elif self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
+
+    def shutdown(self) -> None:
+        """Close, but not before a request is read that may be on its way: uvicorn would drop it."""
+        if not self._is_idle():
+            super().shutdown()
+            return
+        if self._overdue is not None:
+            self._overdue.cancel()
+        self._overdue = self.loop.call_later(_LAST_WORD_S, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""

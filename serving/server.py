@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from serving.manifest import Manifest, Refusal
 from serving.protocol import Protocol
@@ -40,8 +41,6 @@ def serve(manifest: Manifest, *, host: str, port: int, workers: int = 1) -> int:
         lifespan="on",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(manifest.settings.timeout_s) + _MARGIN_S,
-        # A model may hold Python's lock for as long as a request may take, and no other thread answers meanwhile.
-        timeout_worker_healthcheck=3 * int(manifest.settings.timeout_s) + _MARGIN_S,
         http=Protocol,
     )
     # uvicorn raises the signal again when it has ended well; that is no reason to die of it.
@@ -70,13 +69,24 @@ def _serve_together(config: uvicorn.Config, grpc_port: int) -> int:
 
 class _Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died, and count them no longer."""
+        """
+        Replace workers that have ended.
+
+        uvicorn's own asks each whether it lives, waits for the answer of one that is just ending, and kills one whose
+        model holds Python's lock; whether a worker hangs is what /livez is for.
+        """
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # reads its environment
 
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set() or process.process.is_alive():
+                continue
+            process.join()
+            mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+            if process.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+                return
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
 
 
 def _claim(host: str, port: int) -> None:

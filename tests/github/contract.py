@@ -39,6 +39,7 @@ EXCEPTED = {
 # What the description says and GitHub does not hold itself: a place in an answer and a message, and the reason.
 UNTRUE = {
     r"(.*\.)?(state_reason|conclusion): None is not one of .*": "GitHub answers null while there is none",
+    r".*: '' is not a 'uri'": "GitHub answers with an empty text where there is none",
 }
 
 

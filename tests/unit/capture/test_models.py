@@ -72,6 +72,6 @@ def test_a_malformed_signature_is_one_sentence(tmp_path, text):
 
 def test_a_malformed_flavor_file_is_one_sentence(tmp_path):
     """It says who can load the model."""
-    (tmp_path / "flavor.json").write_text('{"flavor": "tensorflow"}')
-    with pytest.raises(InputError, match="there is no flavor 'tensorflow'"):
+    (tmp_path / "flavor.json").write_text('{"flavor": "theano"}')
+    with pytest.raises(InputError, match="there is no flavor 'theano'"):
         models.describe(tmp_path, None)
