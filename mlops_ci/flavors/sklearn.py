@@ -97,15 +97,12 @@ def read(folder: Path) -> Any:
 
 def predict(model: Loaded, records: list[Any]) -> list[Any]:
     """Return one prediction for each of *records*. Raises as the protocol says."""
-    columns = model.columns
-    return _ask(model, columns.frame(records) if model.frame else columns.array(records, text=True))
+    return _ask(model, model.columns.table(records, frame=model.frame, text=True))
 
 
 def predict_columns(model: Loaded, columns: dict[str, Any], rows: int) -> list[Any]:
     """Return one prediction for each of *rows*. Raises as the protocol says."""
-    known = model.columns
-    table = known.frame_of(columns, rows) if model.frame else known.array_of(columns, rows, text=True)
-    return _ask(model, table)
+    return _ask(model, model.columns.table_of(columns, rows, frame=model.frame, text=True))
 
 
 def requirements(model: Any) -> list[str]:

@@ -124,6 +124,14 @@ class Columns:
         values = {name: each.tolist() if each.dtype == object else each for name, each in found.items()}
         return self._typed(pd.DataFrame(values, index=range(rows)), lambda name: found[name].tolist())
 
+    def table(self, records: list[Any], *, frame: bool, text: bool = False) -> Any:
+        """Return *records* as a *frame*, or as an array, in which *text* may be allowed. Raises as those."""
+        return self.frame(records) if frame else self.array(records, text=text)
+
+    def table_of(self, columns: Mapping[str, Any], rows: int, *, frame: bool, text: bool = False) -> Any:
+        """Return what `table` returns, of *columns* with *rows* values each. Raises as `table`."""
+        return self.frame_of(columns, rows) if frame else self.array_of(columns, rows, text=text)
+
     def values_of(self, columns: Mapping[str, Any]) -> list[Any]:
         """Return the values of each column, in the order of training. Raises as `array_of`, but for the values."""
         if self.names is None:

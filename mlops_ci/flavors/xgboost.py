@@ -112,13 +112,12 @@ def read(folder: Path) -> Any:
 
 def predict(model: Loaded, records: list[Any]) -> list[Any]:
     """Return one prediction for each of *records*. Raises as the protocol says."""
-    return _ask(model, model.columns.frame(records) if model.frame else model.columns.array(records))
+    return _ask(model, model.columns.table(records, frame=model.frame))
 
 
 def predict_columns(model: Loaded, columns: dict[str, Any], rows: int) -> list[Any]:
     """Return one prediction for each of *rows*. Raises as the protocol says."""
-    known = model.columns
-    return _ask(model, known.frame_of(columns, rows) if model.frame else known.array_of(columns, rows))
+    return _ask(model, model.columns.table_of(columns, rows, frame=model.frame))
 
 
 def requirements(model: Any) -> list[str]:

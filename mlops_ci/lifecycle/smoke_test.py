@@ -26,7 +26,7 @@ def smoke_test(url: str, example: Path) -> Smoke:
     started = time.monotonic()
     status, answer = predict(url, expected["records"])
     latency_ms = round((time.monotonic() - started) * 1000, 1)
-    matched = status == 200 and isinstance(answer, dict) and _close(answer.get("predictions"), expected["predictions"])
+    matched = status == 200 and isinstance(answer, dict) and same(answer.get("predictions"), expected["predictions"])
     if not matched:
         raise ServiceError(
             f"{url} answered the model's own example with {status} and {json.dumps(answer)[:200]},"
@@ -65,14 +65,20 @@ def _json(data: bytes) -> Any:
         return data.decode(errors="replace")
 
 
-def _close(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of floats: another processor may add up in another order."""
+def same(one: Any, other: Any, tolerance: float = 1e-6) -> bool:
+    """
+    Whether two answers are equal, but for the last digits of floats: another processor may add up in another order.
+
+    Args:
+        one: Of JSON, as is *other*.
+        other: What it should be.
+        tolerance: How far a float may be off, as a share of it; of 1, where it is smaller.
+    """
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_close, one, other))
+        return len(one) == len(other) and all(same(*pair, tolerance) for pair in zip(one, other, strict=True))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name], tolerance) for name in one)
     if isinstance(one, float) or isinstance(other, float):
-        return (
-            isinstance(one, int | float)
-            and isinstance(other, int | float)
-            and abs(one - other) <= 1e-6 * max(1.0, abs(other))
-        )
+        numbers = isinstance(one, int | float) and isinstance(other, int | float)
+        return numbers and abs(one - other) <= tolerance * max(1.0, abs(other))
     return bool(one == other)

@@ -24,6 +24,7 @@ from tests.repositories import git
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "token-of-the-job"
 RELEASED = "mlops-ci/mlops-ci@v1"
+_HOST = "https://github.com"
 NAMES = {"PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"}  # and what the package index needs
 
 
@@ -120,36 +121,23 @@ def run_workflow(
         ValueError: GitHub would refuse the file, or it uses what run.mjs does not know.
     """
     home.mkdir(parents=True, exist_ok=True)
-    host = "https://github.com"
     text, path = (workflow.read_text("utf-8"), str(workflow)) if isinstance(workflow, Path) else (workflow, "given.yml")
     context = {
         **place_of(event, payload, repository),
+        **_context(name, payload, run, server),
         "event_name": event,
-        "repository": name,
-        "repository_owner": name.partition("/")[0],
         "workflow": Path(path).stem,
-        "actor": (payload.get("sender") or {}).get("login", "octocat"),
-        "run_id": str(run[0]),
-        "run_number": str(run[0]),
-        "run_attempt": str(run[1]),
-        "server_url": host,
-        "api_url": server,
-        "graphql_url": f"{server}/graphql",
         "event_path": str(home / "event.json"),
     }
-    context["triggering_actor"] = context["actor"]
     (home / "event.json").write_text(json.dumps(payload), "utf-8")
-    instead = (
-        f'[url "{address or repository.as_uri()}"]\n\tinsteadOf = {host}/{name}.git\n\tinsteadOf = {host}/{name}\n'
-    )
-    (home / ".gitconfig").write_text(instead, "utf-8")
+    (home / ".gitconfig").write_text(_found_at(address or repository.as_uri(), name), "utf-8")
     order = {
         "workflow": path,
         "content": text,
         "event": event,
         "payload": payload,
         "github": context,
-        "remote": f"{host}/{name}",
+        "remote": f"{_HOST}/{name}",
         "workspace": str(home / "work"),
         "home": str(home),
         "temporary": str(home / "_temp"),
@@ -163,6 +151,28 @@ def run_workflow(
         "environment": runner_environment(home, **(environment or {})),
     }
     return _run(order, home)
+
+
+def _context(name: str, payload: Mapping[str, Any], run: tuple[int, int], server: str) -> dict[str, str]:
+    """What `github.` says of the repository *name*, of who started the run, and of where everything is."""
+    actor = (payload.get("sender") or {}).get("login", "octocat")
+    return {
+        "repository": name,
+        "repository_owner": name.partition("/")[0],
+        "actor": actor,
+        "triggering_actor": actor,
+        "run_id": str(run[0]),
+        "run_number": str(run[0]),
+        "run_attempt": str(run[1]),
+        "server_url": _HOST,
+        "api_url": server,
+        "graphql_url": f"{server}/graphql",
+    }
+
+
+def _found_at(address: str, name: str) -> str:
+    """A configuration of git that finds the repository *name* of GitHub at *address*."""
+    return f'[url "{address}"]\n\tinsteadOf = {_HOST}/{name}.git\n\tinsteadOf = {_HOST}/{name}\n'
 
 
 def _run(order: dict[str, Any], home: Path) -> Result:

@@ -14,17 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import FILES, Workplace, _workplace
+from tests.cli.test_release import MODEL
 from tests.images.daemons import PASSWORD, Docker, Registry, Storage, make_base
 from tests.repositories import git, make_clone
 
-MODEL = """
-class Factor:
-    def __init__(self, factor):
-        self.factor = factor
-
-    def predict(self, records):
-        return [record["x"] * self.factor for record in records]
-"""
 TRAIN = """
 import json, pathlib
 import mlops_ci as mlops

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import ssl
+import subprocess
+import sys
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urljoin
 
-UPSTREAM = os.environ.get("UV_DEFAULT_INDEX", "https://pypi.org/simple")
+
+def upstream() -> str:
+    """The index that uv uses on this machine, as it says itself."""
+    asked = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--emit-index-url", "--no-header", "-"]
+    done = subprocess.run(asked, input="six", capture_output=True, text=True, check=True)
+    return done.stdout.split()[1].rstrip("/")
 
 
 class Index:
@@ -20,7 +26,8 @@ class Index:
 
     def __init__(self, address: str, password: str) -> None:
         wanted = "Basic " + base64.b64encode(f"robot:{password}".encode()).decode()
-        served = self.served = set[str]()
+        served, origin = set[str](), upstream()
+        self.served = served
 
         class Answer(BaseHTTPRequestHandler):
             protocol_version: ClassVar[str] = "HTTP/1.1"
@@ -30,7 +37,7 @@ class Index:
                     self._answer(401, b"", {"WWW-Authenticate": "Basic realm=tests"})
                     return
                 served.add(self.path.strip("/").rpartition("/")[2])
-                page = UPSTREAM.rstrip("/") + self.path.removeprefix("/simple")
+                page = origin + self.path.removeprefix("/simple")
                 request = urllib.request.Request(page, headers={"accept": "text/html"})
                 with urllib.request.urlopen(request, timeout=60, context=ssl.create_default_context()) as found:
                     text = found.read().decode()

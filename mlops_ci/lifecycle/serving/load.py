@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from mlops_ci.lifecycle.smoke_test import same
+
 _TOLERANCE = 1e-3  # the service's own, for its example
 _MOST_FAULTS = 5
 
@@ -87,22 +89,10 @@ class Load:
     def _is_right(self, body: bytes) -> bool:
         if body == self._right:
             return True
-        if not close(json.loads(body).get("predictions"), self._order["predictions"]):
+        if not same(json.loads(body).get("predictions"), self._order["predictions"], _TOLERANCE):
             return False
         self._right = body
         return True
-
-
-def close(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of floats: a batch may be added up in another order."""
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(close, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
-    if isinstance(one, float) or isinstance(other, float):
-        numbers = isinstance(one, int | float) and isinstance(other, int | float)
-        return numbers and math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=1e-6)
-    return bool(one == other)
 
 
 def _percentile(times: list[float], share: float) -> float:

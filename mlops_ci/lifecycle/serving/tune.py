@@ -46,7 +46,7 @@ _OVERHEAD_S = 0.02
 _RESERVE = 0.1
 _MEASURED = ("rps", "p50_ms", "p99_ms")
 _MOST_WORKERS = 8  # all settings run at the same time
-_LOAD = Path(__file__).with_name("load.py")
+_LOAD = "mlops_ci.lifecycle.serving.load"
 
 
 _Ask = Callable[[dict[str, Any]], dict[str, Any]]
@@ -238,7 +238,7 @@ def _example(service: Path) -> _Example:
 def _generator() -> Iterator[_Ask]:
     """The load generator, in a process of its own so that it does not slow down what it measures."""
     process = subprocess.Popen(
-        bound([sys.executable, "-I", str(_LOAD)]),
+        bound([sys.executable, "-I", "-m", _LOAD]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         process_group=0,
