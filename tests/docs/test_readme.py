@@ -133,6 +133,36 @@ def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
     assert not processes_of(repository.root.parent)
 
 
+def test_serving_it(repository: Workplace) -> None:
+    """The version that is tagged, asked by the line that stands there; tests/images builds and pushes."""
+    begin = next(code for code in re.findall(r"`(mlops-ci init [^`]+)`", section(README, "The loop by hand")))
+    type_in(repository, begin)
+    type_in(repository, "git add . && git commit -m Start && git tag -a cancer@v1.0.0 -m first")
+    type_in(repository, "git push origin HEAD:main cancer@v1.0.0 && mlops-ci run && mlops-ci register cancer@v1.0.0")
+    (console,) = blocks(section(README, "Serving it"), "console")
+    serve, curl, tune, build = (line for line, _ in commands(section(README, "Serving it")))
+    assert (tune, build) == ("mlops-ci serve --tune", "mlops-ci build --push")
+    port = free_port()
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {serve} --port {port}"],
+        cwd=repository.root,
+        env=repository.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdout
+        try:
+            assert f"http://127.0.0.1:{port}" in service.stdout.readline()
+            said = json.loads(type_in(repository, curl.replace("curl", "curl -sS").replace("3000", str(port))))
+        finally:
+            service.terminate()
+    assert service.returncode == 0
+    shown = json.loads(next(line for line in console.splitlines() if line.startswith("{")))
+    assert {**said, "digest": ""} == {**shown, "digest": ""}
+    assert '"batch_rows": ' in type_in(repository, f"{tune} --seconds 15 --dry-run --json")
+    assert not processes_of(repository.root.parent)
+
+
 def improve(repository: Workplace) -> None:
     """The change of the branch."""
     params = yaml.safe_load((repository.root / "params.yaml").read_text("utf-8"))
