@@ -31,6 +31,8 @@ def to_stderr(manifest: Manifest) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    for chatty in ("bentoml", "uvicorn"):  # what they tell of a start and an end, we tell in a line each
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class _Json(logging.Formatter):

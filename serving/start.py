@@ -88,7 +88,17 @@ class Application:
         elif scope["type"] == "http" and self._app is not None and self._is_ours(self._app, scope):
             await self._app(scope, receive, send)
         else:
-            await inner(scope, receive, send)
+            await inner(scope, receive, self._named(send))
+
+    def _named(self, send: Send) -> Send:
+        """Let an answer that is not ours name the model too."""
+
+        async def named(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *self.answers.headers]}
+            await send(message)
+
+        return named
 
     @staticmethod
     def _is_ours(app: App, scope: Scope) -> bool:
@@ -157,6 +167,7 @@ class Application:
         """Write down what waits to be written."""
         if self._model is not None:
             self._kept.stop()
+            log.info("ended")
 
     async def predict(self, batch: Batch, request_id: str = "", gone: Gone | None = None) -> list[Any]:
         """Predictions for *batch*, counted and perhaps logged. Raises as `Model.predict`, to which *gone* goes."""

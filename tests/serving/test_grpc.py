@@ -250,7 +250,7 @@ def test_a_caller_who_goes_away_harms_nobody(client: triton.InferenceServerClien
 @pytest.mark.parametrize("runtime", ["asgi", "bentoml"])
 def test_workers_share_the_port(serve_grpc: Callable[..., tuple[Service, str]], model: Path, runtime: str) -> None:
     service, address = serve_grpc(model, workers=2, runtime=runtime)
-    while service.log.count("Application startup complete") < 2:
+    while service.log.count(" is ready") < 2:
         assert "does not start" not in service.log
         time.sleep(0.05)
     for _ in range(10):

@@ -130,6 +130,14 @@ def test_other_paths_and_methods_say_what_there_is(typed: Service) -> None:
     assert typed.ask("/predict", {"records": []}, method="PUT").status == 405
 
 
+@pytest.mark.parametrize("path", ["/predict", "/nothing", "/schema.json", "/metrics", "/livez", "/v2/nothing", "/"])
+def test_every_answer_names_the_model(typed: Service, path: str) -> None:
+    """Those of BentoML, too."""
+    answer = typed.ask(path)
+    assert answer.headers["x-model"] == "cancer/1.0.0"
+    assert answer.headers["x-model-digest"].startswith("sha256:")
+
+
 def test_a_person_sees_a_page(typed: Service) -> None:
     answer = typed.ask("/")
     assert answer.status == 200

@@ -92,6 +92,14 @@ def test_a_fault_is_logged_once_with_its_request(serve: Serve) -> None:
     assert (logged[1]["request_id"], logged[1]["status"], logged[1]["version"]) == ("abc", 500, "1.0.0")
 
 
+@pytest.mark.parametrize("runtime", ["asgi", "bentoml"])
+def test_a_life_is_three_lines(model: Path, serve: Serve, runtime: str) -> None:
+    service = serve(model, runtime=runtime)
+    service.predict(GOOD)
+    service.end()
+    assert [line["message"] for line in service.lines] == ["cancer 1.0.0 is ready", "draining", "ended"]
+
+
 def test_callers_mistakes_do_not_fill_the_log(typed: Service) -> None:
     before = len(typed.log)
     for _ in range(50):

@@ -124,7 +124,7 @@ def _kept_model(project: Project, version: ModelVersion, models: Path, notify: N
     place = models / version.artifact.digest.removeprefix("sha256:")[:_DIGITS]
     if not place.exists():
         size = sum(file.size_bytes for file in version.artifact.files)
-        notify(f"fetching the model of {version.model} {version.version} ({size / 1e6:,.1f} MB)")
+        notify(f"fetching the model of {version.model} {version.version} ({size:,} bytes)")
         with made(place) as partial:
             fetch_model(project, version, partial)
     return place
