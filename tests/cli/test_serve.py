@@ -357,7 +357,7 @@ def test_tuning_needs_an_example(project: Workplace) -> None:
 def test_tuning_that_is_ended_leaves_nothing_running(project: Workplace, number: signal.Signals, code: int) -> None:
     place = registered(project)
     with serving(place, "--tune", *HERE, "--seconds", "600") as found:
-        eventually(lambda: any("load.py" in each for each in processes_of(found.log.parent / "work")))
+        eventually(lambda: any("serving.load" in each for each in processes_of(found.log.parent / "work")))
         assert found.end(number)[0] == code
         eventually(lambda: not processes_of(state(place)))
     assert (place.root / "mlops.yaml").read_text() == CONFIG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
     assert service.end() == 0
 
 
+def test_what_is_on_its_way_when_the_door_is_shut_is_answered(serve: Serve) -> None:
+    """On a connection that is open: a server may close it at any moment, but not over a request."""
+    service = serve(SLOW)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    connection.request("GET", "/livez")
+    connection.getresponse().read()
+    service.process.send_signal(signal.SIGTERM)
+    while _takes_connections(service.port):
+        time.sleep(0.01)
+    connection.request("POST", "/predict", b'{"records": ["x"]}')
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (200, "close")
+    connection.close()
+    assert service.process.wait(30) == 0
+
+
 def test_an_interrupt_from_the_keyboard_does_not_drain(serve: Serve) -> None:
     service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3600"})
     assert service.end(signal.SIGINT) == 0
@@ -82,6 +99,14 @@ def test_killed_under_load_it_starts_again_from_the_same_folder(model: Path, ser
     again = Service(service.folder).wait()
     assert again.predict(*EXAMPLE).json["predictions"] == [1, 0]
     assert again.end() == 0
+
+
+def _takes_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _connection_header(service: Service) -> str | None:
