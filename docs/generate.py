@@ -86,10 +86,12 @@ targets:
     port: 3002
     after: staging                  # what is not live there does not come here
     approval: {required: 2, from: [lead@example.com, risk@example.com, on-call@example.com]}
+    freeze: [{days: [fri], from: "16:00", timezone: Europe/Berlin}, {days: [sat, sun]}]
   cluster:
-    kind: kubernetes                # rendered and validated; nothing is applied yet
+    kind: kubernetes
     kubernetes: "1.31"
     namespace: churn
+    credentials: KUBECONFIG_CLUSTER # the environment variable with the kubeconfig
     replicas: {min: 2, max: 6}
     resources: {cpu: 500m, memory: 512Mi}
 ```

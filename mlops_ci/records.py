@@ -39,6 +39,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "request": entities.ApprovalRequest,
     "approval": entities.Approval,
     "deployment": entities.Deployment,
+    "target-lock": entities.TargetLock,
 }
 
 
@@ -266,4 +267,5 @@ _KEYS: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {
     "request": _plan_keys,
     "approval": _plan_keys,
     "deployment": _plan_keys,
+    "target-lock": lambda body: (f"target/{body['target']}",),
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -104,7 +104,6 @@ def _environment(overrides: str) -> SandboxedEnvironment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        cache_size=0,  # a template that changed between two calls is seen
     )
     environment.filters.update(FILTERS)
     return environment
@@ -119,10 +118,17 @@ def _source(name: str, roots: list[Path]) -> tuple[str, str, Callable[[], bool]]
         if not path.resolve().is_relative_to(root.resolve()):
             raise ConfigError(f"template {name} leads out of {root.name}/")
         try:
-            return path.read_text(encoding="utf-8"), str(path), lambda: True
+            text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ConfigError(f"template {name} is not UTF-8: {error.reason} at byte {error.start}") from error
+        return text, str(path), partial(_is_still, name, roots, text)
     return None
+
+
+def _is_still(name: str, roots: list[Path], text: str) -> bool:
+    """Whether the template *name* need not be compiled again: neither did it change, nor did another take its place."""
+    found = _source(name, roots)
+    return found is not None and found[0] == text
 
 
 def _fail(template: str, error: Exception, values: Mapping[str, Any]) -> NoReturn:

@@ -31,14 +31,27 @@ _MOST_ANNOTATIONS = 10  # GitHub shows no more of a step
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the report, the bundle and what is rendered; a temporary one unless given.",
 )
+@click.option("--deploy", "target", default="", metavar="TARGET", help="Only deploy to it what waited for an approval.")
+@click.option("--version", default="", metavar="VERSION", help="The version that --deploy deploys.")
+@click.option("--plan", default="", metavar="DIGEST", help="Of the plan that was approved for --deploy.")
 @click.option("--needs", is_flag=True, help="Only print which extras of the package this event needs.")
 @click.pass_context
 @show.exits
-def command(ctx: click.Context, part: str, patterns: tuple[str, ...], output: Path | None, *, needs: bool) -> int:
+def command(  # noqa: PLR0913  # the options of one command
+    ctx: click.Context,
+    part: str,
+    patterns: tuple[str, ...],
+    output: Path | None,
+    target: str,
+    version: str,
+    plan: str,
+    *,
+    needs: bool,
+) -> int:
     """Do what the CI event asks for: what the action runs.
 
     Pull request: train (or reuse), gate, comment, check. Push: adopt or train; it becomes the baseline. Version tag:
-    register, render, deploy to the first target, ask for approval of the next.
+    register, build, render, deploy to the first target, ask for approval of the next.
     """
     from mlops_ci import ci
     from mlops_ci.errors import ServiceError, TrainingFailed, UsageError
@@ -47,13 +60,16 @@ def command(ctx: click.Context, part: str, patterns: tuple[str, ...], output: Pa
     if event is None:
         raise UsageError("this is no CI that mlops-ci knows", hint="on a laptop: `mlops-ci run`, `mlops-ci gate`")
     if needs:
-        click.echo(" ".join(_needs(ctx, event, part)))
+        click.echo(" ".join(_needs(ctx, event, part, deploys=bool(target))))
         return 0
     if event.nothing:
         show.notifier(ctx)(f"nothing to do: {event.nothing}")
         return 0
     folder = output or Path(tempfile.mkdtemp(prefix="mlops-ci-"))
-    reaction = _react(ctx, event, part, patterns, folder)
+    if target:
+        reaction = _deployed(ctx, target, version=version, plan=plan, folder=folder)
+    else:
+        reaction = _react(ctx, event, part, patterns, folder)
     _publish(reaction, event, folder)
     if reaction.failure and reaction.exit_code == TrainingFailed.exit_code:
         raise TrainingFailed(reaction.failure, hint=reaction.hint or "its output is above")
@@ -61,6 +77,13 @@ def command(ctx: click.Context, part: str, patterns: tuple[str, ...], output: Pa
         click.echo(f"mlops-ci: {reaction.failure}" + (f"\n  {reaction.hint}" if reaction.hint else ""), err=True)
     # A required check that is not there holds the merge up: somebody has to run this job again.
     return reaction.exit_code or (ServiceError.exit_code if reaction.untold else 0)
+
+
+def _deployed(ctx: click.Context, target: str, *, version: str, plan: str, folder: Path) -> Reaction:
+    from mlops_ci.lifecycle.events.deploy_next import deploy_next
+
+    notify = show.notifier(ctx)
+    return deploy_next(show.project_of(ctx), target, version=version, plan=plan, into=folder / "deploy", notify=notify)
 
 
 def _react(ctx: click.Context, event: Event, part: str, patterns: tuple[str, ...], folder: Path) -> Reaction:
@@ -84,11 +107,11 @@ def _matching(pattern: str) -> list[Path]:
     return sorted(Path(name) for name in glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207  # absolute patterns, too
 
 
-def _needs(ctx: click.Context, event: Event, part: str) -> list[str]:
+def _needs(ctx: click.Context, event: Event, part: str, *, deploys: bool) -> list[str]:
     from mlops_ci.lifecycle.events import needs
 
     path = ctx.find_root().obj["config_path"]
-    return needs.extras(event, part, Path.cwd(), config_path=Path(path) if path else None)
+    return needs.extras(event, part, Path.cwd(), config_path=Path(path) if path else None, deploys=deploys)
 
 
 def _publish(reaction: Reaction, event: Event, folder: Path) -> None:
@@ -150,6 +173,9 @@ def _outputs(reaction: Reaction) -> dict[str, str]:
         values["image"] = reaction.image
     if reaction.deployed:
         values["deployment-url"] = reaction.deployed[-1].deployment.url
+    if reaction.next is not None:
+        after = reaction.next
+        values |= {"next": after.target, "version": after.version, "plan": after.plan, "environment": after.environment}
     return values
 
 

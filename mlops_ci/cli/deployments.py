@@ -1,48 +1,46 @@
-"""`mlops-ci deployments`."""
+"""`mlops-ci deployments`: what was put where, what runs there, and who keeps others from changing it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops_ci.cli import show
 
+if TYPE_CHECKING:
+    from mlops_ci.lifecycle.deployments import Past
+
+_UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DIFFERS = 1
+_LONGEST_REASON = 80
+
 
 @click.group(invoke_without_command=True)
+@click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this target (may be repeated).")
+@click.option("--at", default="", metavar="TIME", help="Only what served at that time: 2026-05-01, or with T12:00.")
 @show.as_json
 @click.pass_context
-def command(ctx: click.Context, json_output: bool) -> None:
-    """List deployments: who put what where, and when."""
+def command(ctx: click.Context, targets: tuple[str, ...], at: str, json_output: bool) -> None:
+    """List deployments: who put what where, when and why, and what still serves."""
     if ctx.invoked_subcommand is not None:
         return
-    from mlops_ci.entities import Deployment
-    from mlops_ci.lifecycle.deployments import deployments
+    from mlops_ci.lifecycle.deployments import past
 
-    project = show.project_of(ctx)
-    found = [record for target in project.config.targets for record in deployments(project, target)]
-    found.sort(key=lambda record: record.time, reverse=True)
+    found = past(show.project_of(ctx), targets, at=_moment(at) if at else None)
     if json_output:
         show.json(
-            [{"record": record.id, "time": record.time, "deployment": record.read(Deployment)} for record in found]
+            [
+                {"record": one.record.id, "time": one.record.time, "serving": one.serving, "deployment": one.deployment}
+                for one in found
+            ]
         )
         return
-    rows = []
-    for record in found:
-        deployment = record.read(Deployment)
-        plan = deployment.plan
-        rows.append(
-            (
-                record.id[:12],
-                plan.target,
-                f"{plan.model} {plan.version}",
-                deployment.status,
-                show.ago(record.time),
-                record.author.name,
-                deployment.url or deployment.reason,
-            )
-        )
-    show.table(
-        ("record", "target", "version", "outcome", "when", "by", "where"), rows, empty="nothing was deployed yet"
-    )
+    columns = ("", "record", "target", "version", "outcome", "when", "by", "where")
+    empty = "nothing served then" if at else "nothing was deployed yet"
+    show.table(columns, [_row(one) for one in found], empty=empty)
 
 
 @command.command("stop")
@@ -50,8 +48,123 @@ def command(ctx: click.Context, json_output: bool) -> None:
 @click.pass_context
 @show.exits
 def stop(ctx: click.Context, target: str) -> None:
-    """End what runs on TARGET, if it was deployed from here."""
-    from mlops_ci.lifecycle.deploy import stop as stop_target
+    """Take away what runs on TARGET."""
+    from mlops_ci.lifecycle.deploying.deploy import stop as stop_target
 
     stopped = stop_target(show.project_of(ctx), target)
     click.echo(f"{target} is stopped" if stopped else f"nothing of ours runs on {target}")
+
+
+@command.command("check")
+@click.argument("targets", nargs=-1)
+@click.option("--diff", is_flag=True, help="Show every line that differs.")
+@show.as_json
+@click.pass_context
+@show.exits
+def check(ctx: click.Context, targets: tuple[str, ...], diff: bool, json_output: bool) -> int:
+    """Compare what the TARGETS (all, unless named) run with what is recorded; exit code 1 where something differs."""
+    from mlops_ci.lifecycle.deploying.compare import compare
+
+    project = show.project_of(ctx)
+    found = [compare(project, name) for name in targets or project.config.targets]
+    code = _DIFFERS if any(one.state not in {"same", "empty"} for one in found) else 0
+    if json_output:
+        show.json(
+            [
+                {
+                    "target": one.target,
+                    "state": one.state,
+                    "why": one.why,
+                    "record": one.record.id if one.record else "",
+                    "changes": list(one.changes),
+                }
+                for one in found
+            ]
+        )
+        return code
+    show.table(
+        ("target", "state", ""), [(one.target, one.state, one.why) for one in found], empty="there are no targets"
+    )
+    for change in (change for one in found for change in one.changes if diff):
+        show.diff(change.diff)
+    return code
+
+
+@command.command("lock")
+@click.argument("target")
+@click.option("--reason", required=True, help="Told to whoever wants to deploy.")
+@click.option("--for", "length", default="1h", metavar="TIME", help="30m, 2h, 1d; 1h unless given.")
+@click.pass_context
+@show.exits
+def lock(ctx: click.Context, target: str, reason: str, length: str) -> None:
+    """Keep everybody else from changing TARGET for a while."""
+    from mlops_ci.errors import UsageError
+    from mlops_ci.lifecycle.deploying import locks
+
+    if not length[:-1].isascii() or not length[:-1].isdecimal() or length[-1:] not in _UNITS_S or len(length) > 5:
+        raise UsageError(f"{length!r} is no length of time", hint="say 30m, 2h, 1d or 1w")
+    for_s = int(length[:-1]) * _UNITS_S[length[-1]]
+    held = locks.lock(show.project_of(ctx), target, reason=reason, for_s=for_s)
+    click.echo(f"{target} is locked until {show.minute(held.lock.expires)}: {reason}")
+
+
+@command.command("unlock")
+@click.argument("target")
+@click.option("--reason", default="", help="Why, for the record.")
+@click.pass_context
+@show.exits
+def unlock(ctx: click.Context, target: str, reason: str) -> None:
+    """Lift the lock of TARGET, whoever's it is; the record says who lifted it."""
+    from mlops_ci.lifecycle.deploying import locks
+
+    held = locks.unlock(show.project_of(ctx), target, reason=reason)
+    click.echo(f"{target} is free; {held.owner} had locked it: {held.lock.reason}")
+
+
+@command.command("locks")
+@show.as_json
+@click.pass_context
+def list_locks(ctx: click.Context, json_output: bool) -> None:
+    """List the locks that hold now."""
+    from mlops_ci.lifecycle.deploying import locks
+
+    project = show.project_of(ctx)
+    every = [held for name in project.config.targets if (held := locks.holding(project, name)) is not None]
+    if json_output:
+        show.json([{"record": held.record.id, "owner": held.record.author, "lock": held.lock} for held in every])
+        return
+    rows = [(held.lock.target, held.owner, show.minute(held.lock.expires), held.lock.reason) for held in every]
+    show.table(("target", "by", "until", "why"), rows, empty="nothing is locked")
+
+
+def _row(one: Past) -> Sequence[str]:
+    deployment = one.deployment
+    plan = deployment.plan
+    outcome = "rolled back" if deployment.cause == "rollback" and deployment.status == "live" else deployment.status
+    return (
+        "●" if one.serving else "",
+        one.record.id[:12],
+        plan.target,
+        f"{plan.model} {plan.version}",
+        outcome,
+        show.ago(one.record.time),
+        one.record.author.name,
+        _shortened(deployment.reason) or deployment.url,
+    )
+
+
+def _shortened(reason: str) -> str:
+    first = reason.partition("\n")[0]
+    return first if len(first) <= _LONGEST_REASON else f"{first[: _LONGEST_REASON - 1]}…"
+
+
+def _moment(text: str) -> datetime:
+    from mlops_ci.errors import UsageError
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no time", hint="say 2026-05-01 or 2026-05-01T12:00, UTC unless it says"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -104,6 +104,20 @@ def ago(time: str) -> str:
     return f"{int(seconds)} s ago"
 
 
+def minute(time: str) -> str:
+    """A record's *time* to the minute: "2026-05-01 12:00 UTC"."""
+    return f"{time[:16].replace('T', ' ')} UTC"
+
+
+def diff(text: str) -> None:
+    """Print a unified diff, in colours on a terminal."""
+    for line in text.splitlines():
+        click.secho(line, fg=_DIFF_COLOURS.get(line[:1]))
+
+
+_DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
 def exits(function: Callable[..., int | None]) -> Callable[..., int]:
     """Let a command return its exit code; nothing means 0."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mlops_ci.config.structs import (
     ApprovalRule,
     Config,
+    Freeze,
     Gate,
     ModelSource,
     Registry,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApprovalRule",
     "Config",
+    "Freeze",
     "Gate",
     "ModelSource",
     "Registry",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date, time
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from mlops_ci.config.structs import ApprovalRule, Gate, Registry, RunConfig
+from mlops_ci.config.structs import ApprovalRule, Freeze, Gate, Registry, RunConfig
 from mlops_ci.gates import direction_of
 
 _TAG = re.compile(r"(?![-/.])(?!.*(\.\.|//|/\.|\.lock(/|$)|[./]$))[A-Za-z0-9._/@+-]+")
@@ -81,7 +83,36 @@ def _approval(rule: ApprovalRule) -> Iterator[tuple[str, str]]:
         yield "required", f"found {rule.required}, and only {len(set(rule.from_))} may approve"
 
 
+def _freeze(window: Freeze) -> Iterator[tuple[str, str]]:
+    try:
+        ZoneInfo(window.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield "timezone", f'found "{window.timezone}"; allowed: a name such as Europe/Berlin, or UTC'
+    for key, text in (("from", window.from_), ("until", window.until)):
+        if not window.days and not _is_day(text):
+            yield key, f'found "{text}"; allowed without `days`: a date such as 2026-12-20'
+        if window.days and text and not _is_time(text):
+            yield key, f'found "{text}"; allowed with `days`: a time of day such as "16:00"'
+    if not window.days and _is_day(window.from_) and _is_day(window.until) and window.until < window.from_:
+        yield "until", f"found {window.until}, which is before {window.from_}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return time.fromisoformat(text) is not None
+    except ValueError:
+        return False
+
+
 _CHECKS: dict[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
+    Freeze: _freeze,
     Gate: _gate,
     Registry: _registry,
     RunConfig: _run,

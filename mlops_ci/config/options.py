@@ -7,7 +7,7 @@ import msgspec
 from mlops_ci import providers, targets
 
 KINDS = sorted(targets.PROVIDERS)
-GENERAL_KEYS = ("kind", "after", "production", "approval")
+GENERAL_KEYS = ("kind", "after", "production", "approval", "freeze", "environment")
 
 
 def options_of(kind: str) -> type[msgspec.Struct] | None:

@@ -42,6 +42,8 @@ Variable = Annotated[
     str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", extra={"allowed": "the name of an environment variable"})
 ]
 
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_TIME = r"\d{2}:\d{2}"
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -249,6 +251,33 @@ class ApprovalRule(_Section, frozen=True, kw_only=True):
         return int(self.expires[:-1]) * _UNITS_S[self.expires[-1]]
 
 
+class Freeze(_Section, frozen=True, kw_only=True):
+    """When nothing is deployed: from one date to another, or on some days of every week, for hours or as a whole."""
+
+    from_: Annotated[
+        str,
+        Meta(
+            pattern=rf"^({_DATE}|{_TIME})?$",
+            description='The first day (2026-12-20), or with `days` a time of day ("16:00").',
+            extra={"allowed": 'a date such as 2026-12-20, or a time of day such as "16:00"'},
+        ),
+    ] = msgspec.field(name="from", default="")
+    until: Annotated[
+        str,
+        Meta(
+            pattern=rf"^({_DATE}|{_TIME})?$",
+            description="The last day, or with `days` a time of day; one that is not later is on the next day.",
+            extra={"allowed": 'a date such as 2027-01-02, or a time of day such as "08:00"'},
+        ),
+    ] = ""
+    days: Annotated[
+        list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]],
+        Meta(description="Days of every week on which it begins."),
+    ] = []
+    timezone: Annotated[str, Meta(description="Whose days and times these are: Europe/Berlin.")] = "UTC"
+    reason: Annotated[str, Meta(description="Told to whoever wants to deploy.")] = ""
+
+
 class Target(_Section, frozen=True, kw_only=True):
     """A place to deploy to. Besides these keys it takes the options of its kind."""
 
@@ -259,6 +288,11 @@ class Target(_Section, frozen=True, kw_only=True):
         Meta(description="Nothing is deployed here without an approval. Default: true for `production` and `prod`."),
     ] = False
     approval: Annotated[ApprovalRule | None, Meta(description="Who must agree before a version comes here.")] = None
+    freeze: Annotated[list[Freeze], Meta(description="When nothing is deployed here; a rollback always may be.")] = []
+    environment: Annotated[
+        Annotated[str, Meta(pattern=r"^(\S([^\r\n]*\S)?)?$", max_length=255, extra={"allowed": "a short line"})],
+        Meta(description="The environment at GitHub that is reviewed and shown for it. Default: the target's name."),
+    ] = ""
     options: Any = None
 
 

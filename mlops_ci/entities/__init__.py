@@ -7,7 +7,16 @@ a default in a minor version of the schema; none is ever renamed.
 
 from __future__ import annotations
 
-from mlops_ci.entities.deployments import Approval, ApprovalRequest, Deployment, Image, ModelVersion, Plan, Smoke
+from mlops_ci.entities.deployments import (
+    Approval,
+    ApprovalRequest,
+    Deployment,
+    Image,
+    ModelVersion,
+    Plan,
+    Smoke,
+    TargetLock,
+)
 from mlops_ci.entities.runs import (
     Adoption,
     ArtifactRef,
@@ -30,6 +39,7 @@ from mlops_ci.entities.verdicts import (
     Curve,
     GateReport,
     GateResult,
+    ManifestChange,
     MetricChange,
     Policy,
     RunPointer,
@@ -54,6 +64,7 @@ __all__ = [
     "GateResult",
     "GitState",
     "Image",
+    "ManifestChange",
     "Metric",
     "MetricChange",
     "Model",
@@ -68,6 +79,7 @@ __all__ = [
     "Smoke",
     "Stage",
     "Status",
+    "TargetLock",
     "ValueChange",
     "Verdict",
     "Waiver",

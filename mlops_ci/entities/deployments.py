@@ -74,7 +74,8 @@ class ApprovalRequest(Noun, frozen=True, kw_only=True):
     Asks for a decision on *plan*. It is not signed, so it can only narrow what the rules say.
 
     *people* may not approve it, beside those that are found anew; *expires* (RFC 3339) cannot prolong it.
-    *replaces* is the record id of the deployment that served when it was asked; it counts while that serves.
+    *replaces* is the record id of the deployment that served when it was asked; it counts while that serves. *run* is
+    the CI run that asked, "" for none: reviews of an environment in another run are no decisions on it.
     """
 
     plan: Plan
@@ -85,21 +86,23 @@ class ApprovalRequest(Noun, frozen=True, kw_only=True):
     policy_sha: str
     expires: str
     replaces: str = ""
+    run: str = ""
 
 
 class Approval(Noun, frozen=True, kw_only=True):
     """
     A decision on a request (its record id). *payload* is what was decided, as one line of JSON.
 
-    By the method "ssh", *signature* covers it. By "github-comment" it names the comment and there is no signature:
-    the record proves nothing, and GitHub is asked for the comment whenever decisions are counted.
+    By the method "ssh", *signature* covers it. By "github-comment" it names the comment, by "github-environment" the
+    workflow run whose environment was reviewed, and there is no signature: the record proves nothing, and GitHub is
+    asked for the comment or the review whenever decisions are counted.
     """
 
     plan_digest: str
     target: str
     decision: Literal["approve", "reject"]
     approver: str
-    method: Literal["ssh", "github-comment"]
+    method: Literal["ssh", "github-comment", "github-environment"]
     payload: str
     signature: str
     reason: str = ""
@@ -116,13 +119,29 @@ class Smoke(Noun, frozen=True, kw_only=True):
     latency_ms: float = 0.0
 
 
+class TargetLock(Noun, frozen=True, kw_only=True):
+    """Nobody but its author changes *target* until *expires* (RFC 3339); *lifted* ends what was locked before."""
+
+    target: str
+    reason: str
+    expires: str = ""
+    lifted: bool = False
+
+
 class Deployment(Noun, frozen=True, kw_only=True):
-    """What was put where, or taken away. *previous* is the record id of the deployment that it replaced or stopped."""
+    """
+    What was put where, or taken away.
+
+    *previous* is the record id of the deployment that it replaced or stopped. *manifests* are the rendered files of the
+    target as one JSON object, text by path: what a rollback applies again. A rollback *undoes* the deployment with that
+    record id; what a "failed" one had replaced is "restored", which is no deployment of its own. *run_url* is the page
+    of the CI run.
+    """
 
     plan: Plan
     plan_digest: str
     policy_sha: str
-    status: Literal["live", "failed", "stopped"]
+    status: Literal["live", "failed", "restored", "stopped"]
     url: str = ""
     started: str = ""
     duration_s: float = 0.0
@@ -131,3 +150,7 @@ class Deployment(Noun, frozen=True, kw_only=True):
     smoke: Smoke | None = None
     previous: str = ""
     reason: str = ""
+    manifests: ArtifactRef | None = None
+    cause: Literal["deploy", "rollback"] = "deploy"
+    undoes: str = ""
+    run_url: str = ""

@@ -102,6 +102,18 @@ class Policy(Noun, frozen=True, kw_only=True):
     config_name: str = ""
 
 
+class ManifestChange(Noun, frozen=True, kw_only=True):
+    """
+    What the change would make of what is rendered for *target*; "": of templates that nobody rendered.
+
+    *diff* is unified, without secrets; *left_out* counts its last hunks, for which there was no room.
+    """
+
+    target: str
+    diff: str
+    left_out: int = 0
+
+
 class GateReport(Noun, frozen=True, kw_only=True):
     """Everything that a verdict and its comment say. Markdown, JSON and exit code come from this alone."""
 
@@ -118,6 +130,7 @@ class GateReport(Noun, frozen=True, kw_only=True):
     unchanged_params: int = 0
     confusion: dict[str, Any] | None = None
     curves: list[Curve] = []
+    manifests: list[ManifestChange] = []
     notes: list[str] = []
     ci: CiRun | None = None
     self_reported: bool = False

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from mlops_ci.errors import ServiceError, UsageError
+from mlops_ci.errors import Refused, ServiceError, UsageError
 from mlops_ci.github import limits
 from mlops_ci.github.answers import Answer, failure, one_line, read
 from mlops_ci.github.wire import PER_PAGE, TIMEOUT_S, Trouble, Wire
@@ -119,6 +119,23 @@ class GitHub:
             )
             self._login = read(self._answer(call).body, _ViewerAnswer, what=what).data.viewer.login
         return self._login
+
+    def ask(self, query: str, *, what: str, **variables: str | int) -> Any:
+        """
+        Ask GraphQL what REST does not tell, and return the answer's data; *query* must change nothing.
+
+        Raises:
+            Refused: GitHub did not answer this, or not to this token.
+            ServiceError: GitHub did not answer.
+        """
+        body = {"query": query, "variables": variables}
+        call = _Call("POST", self._wire.graphql_url, body, None, what, "", harmless_twice)
+        told = self._answer(call).body
+        errors = told.get("errors") if isinstance(told, dict) else None
+        if errors:
+            said = "; ".join(str(one.get("message", "")) for one in errors if isinstance(one, dict))
+            raise Refused(f"cannot {what}: {one_line(said)}", hint="look whether the token may read that")
+        return read(told, dict[str, Any], what=what).get("data")
 
     def request(
         self,

@@ -23,7 +23,7 @@ from mlops_ci.images import lock as locks
 from mlops_ci.images.access import Access
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.project import Project
-from mlops_ci.lifecycle.render import render
+from mlops_ci.lifecycle.render import render, repository_of
 from mlops_ci.records import Record
 
 _LOCK = "requirements.lock"
@@ -42,6 +42,7 @@ class Request:
         upgrade_lock: Lock what the index has now, though a lock is recorded.
         cached: False builds everything again.
         keep: A folder for what the builder got.
+        templates: A folder with templates that replace ours; those of the checkout unless given.
     """
 
     builder: str = "auto"
@@ -50,6 +51,7 @@ class Request:
     upgrade_lock: bool = False
     cached: bool = True
     keep: Path | None = None
+    templates: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,7 @@ class _Work:
     @property
     def reference(self) -> str:
         """What the image is called; the `+` of a version's build metadata cannot be in a tag."""
-        name = self.project.config.serving.image.partition("@")[0]
-        path, colon, tag = name.rpartition(":")
-        name = path if colon and "/" not in tag else name
-        return f"{name}:{self.version.version.replace('+', '_')}"
+        return f"{repository_of(self.project.config.serving.image)}:{self.version.version.replace('+', '_')}"
 
     def builder(self) -> Builder:
         """The builder, looked for when it is first needed."""
@@ -169,7 +168,7 @@ def _context(work: _Work) -> Iterator[Path]:
     """The service folder of the version with its model and its recipe: what the builder gets, but for the lock."""
     with tempfile.TemporaryDirectory(prefix="mlops-ci-") as name:
         folder = Path(name, "rendered")
-        overrides = work.project.templates()
+        overrides = work.request.templates or work.project.templates()
         render(work.project, work.version, work.record.id, [], into=folder, overrides=overrides, with_model=True)
         context = folder / "service"
         try:

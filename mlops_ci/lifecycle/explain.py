@@ -149,7 +149,14 @@ def _case(project: Project, deployed: Record, asked: Asked, then: DefaultBranch,
     people = [deployed.author.email, deployed.author.name, *asked.people]
     people += four_eyes.people_of(project, plan, replaced)
     version, before = four_eyes.version_of(project, plan), four_eyes.version_serving(project, replaced)
-    return Case(then, people, version.sha if version else "", before.sha if before else "", witness_of(project))
+    return Case(
+        then,
+        people,
+        version.sha if version else "",
+        before.sha if before else "",
+        witness_of(project),
+        tag=version.tag if version else "",
+    )
 
 
 def _approval(record: Record, asked: Asked, case: Case) -> Fact:
@@ -163,6 +170,8 @@ def _approval(record: Record, asked: Asked, case: Case) -> Fact:
     how = f"SSH signature over the plan, key allowed at {case.ruling.sha[:7]}"
     if decision.method == "github-comment":
         how = f"GitHub has their comment, unedited; they may approve by the rule at {case.ruling.sha[:7]}"
+    elif decision.method == "github-environment":
+        how = f"GitHub has their review of the environment; they may approve by the rule at {case.ruling.sha[:7]}"
     return Fact("approval", "approved", decision.approver, "verified", how)
 
 

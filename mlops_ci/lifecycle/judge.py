@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from mlops_ci import gates, records
-from mlops_ci.entities import GateReport
+from mlops_ci.entities import GateReport, ManifestChange
 from mlops_ci.errors import NotFound
 from mlops_ci.git import Checkout
 from mlops_ci.lifecycle import find_baseline, pictures, policy
@@ -16,6 +17,9 @@ from mlops_ci.lifecycle.project import Project
 
 _BY_COMMIT = frozenset({"push", "schedule", "dispatch"})
 """The events on which the commit that is judged rules itself."""
+
+
+_Manifests = tuple[Sequence[ManifestChange], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def judge(
     ruled = project.ruled_by(ruling.config)
     head = project.checkout.commit("HEAD").sha
     where = _Place(head, base_sha or _default_tip(project), (project.event.head_sha if project.event else "") or head)
-    return _judge(ruled, candidate or candidate_of(ruled), ruling, where, today=today, keep=keep)
+    candidate = candidate or candidate_of(ruled)
+    manifests = _manifests(project, ruling)
+    return _judge(ruled, candidate, ruling, where, manifests=manifests, today=today, keep=keep)
 
 
 def judge_release(
@@ -136,6 +142,7 @@ def _judge(
     ruling: Ruling,
     place: _Place,
     *,
+    manifests: _Manifests = ((), ()),
     today: date | None = None,
     keep: bool = True,
 ) -> Judgement:
@@ -156,8 +163,9 @@ def _judge(
         trail=baseline.trail if baseline else (),
         curves=pictures.curves_of(project.artifacts, candidate.run, rules),
         confusion=pictures.confusion(project.artifacts, candidate.run),
-        notes=[*ruling.notes, *_notes(history, has_baseline=baseline is not None)],
+        notes=[*ruling.notes, *_notes(history, has_baseline=baseline is not None), *manifests[1]],
     )
+    report = records.replace(report, manifests=list(manifests[0]))
     code = gates.exit_code(report, on_inconclusive=project.config.on_inconclusive)
     if not keep:
         return Judgement(report, "", code, sent=True)
@@ -169,6 +177,15 @@ def _judge(
 def _baseline(project: Project, history: Checkout, start: str) -> Baseline | None:
     config = project.config
     return find_baseline.nearest(history, project.ledger, start, config.project, project.experiment)
+
+
+def _manifests(project: Project, ruling: Ruling) -> _Manifests:
+    """What the change would make of the manifests, where there is a branch that it wants to enter."""
+    if ruling.policy.origin != "base":
+        return (), ()
+    from mlops_ci.lifecycle import manifest_changes  # noqa: PLC0415  # imports every kind of target
+
+    return manifest_changes.changes(project, ruling.config, ruling.policy.sha)
 
 
 def _default_tip(project: Project) -> str:

@@ -21,7 +21,7 @@ from mlops_ci.entities import Policy, Waiver
 from mlops_ci.errors import ConfigError, ServiceError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
-from mlops_ci.lifecycle import policy_edits
+from mlops_ci.lifecycle import committed_templates, policy_edits
 from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES
 
 if TYPE_CHECKING:
@@ -75,15 +75,7 @@ class DefaultBranch:
 
     def templates(self, into: Path) -> Path | None:
         """Write the templates that this branch overrides below *into* and return it; None if there are none."""
-        listed = self.repository.run(["ls-tree", "-r", "-z", self.sha, "--", f"{TEMPLATES.as_posix()}/"])
-        for entry in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
-            about, _, path = entry.partition("\t")
-            mode, _, blob = about.split(" ")
-            if mode.startswith("100"):  # a file: no link, no submodule
-                place = into / Path(path).relative_to(TEMPLATES)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(self.repository.run(["cat-file", "blob", blob]))
-        return into if into.is_dir() else None
+        return committed_templates.write(self.repository, self.sha, into)
 
 
 def at_base(checkout: Checkout, base_sha: str, head: Config, *, name: str = CONFIG_NAME) -> Ruling:

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 from mlops_ci.entities import GateReport
 
 if TYPE_CHECKING:
-    from mlops_ci.lifecycle.deploy import Deployed
+    from mlops_ci.lifecycle.deploying.performing import Deployed
     from mlops_ci.lifecycle.judge import Judgement
     from mlops_ci.lifecycle.register_model import Registered
+
+
+@dataclass(frozen=True)
+class Next:
+    """A deployment that another job is to do. *plan* is the digest of its plan, *environment* GitHub's name for it."""
+
+    target: str
+    version: str
+    plan: str
+    environment: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Reaction:
         expected: How many jobs are to report.
         bundle: The file that another job is to record from.
         waiting: What a person must do.
+        next: What a job of its own is to deploy: it may wait for a review first, or was approved by a comment.
         missing: What could not be told to GitHub, and how to mend that; it changes no verdict.
         untold: The verdict did not reach the commit that it is about, so a required check still waits for it.
     """
@@ -45,6 +56,7 @@ class Reaction:
     image: str = ""
     deployed: tuple[Deployed, ...] = ()
     waiting: tuple[str, ...] = ()
+    next: Next | None = None
     comment_url: str = ""
     missing: tuple[str, ...] = ()
     untold: bool = False

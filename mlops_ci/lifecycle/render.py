@@ -16,7 +16,7 @@ from pathlib import Path
 from mlops_ci import digests, providers, records, targets
 from mlops_ci.config import Config
 from mlops_ci.config import Target as TargetConfig
-from mlops_ci.entities import ArtifactRef, ModelVersion, Plan
+from mlops_ci.entities import ArtifactRef, Image, ModelVersion, Plan
 from mlops_ci.errors import ConfigError, NotFound, UsageError
 from mlops_ci.lifecycle.project import Project, state_home, web_address
 from mlops_ci.release import Release, image_files, service_files
@@ -32,6 +32,7 @@ class Bundle:
 
     Attributes:
         files: Paths relative to *folder*, sorted; the model's own files are not among them.
+        texts: For each target, what it rendered: text by path relative to its own folder.
         plans: For each target, what deploying this would do.
         targets: The targets, ready to apply the bundle.
         notes: What could not be checked here.
@@ -39,6 +40,7 @@ class Bundle:
 
     folder: Path
     files: list[str]
+    texts: dict[str, dict[str, str]]
     plans: dict[str, Plan]
     targets: dict[str, Target]
     notes: list[str]
@@ -71,30 +73,31 @@ def render(
         ConfigError: A template fails, or what it renders is not valid.
         UsageError: *into* cannot be written.
     """
-    release = _release(project, version, version_record)
+    release = release_of(project, version, version_record, image=image_of(project, version_record))
     service = {**service_files(release, overrides), **image_files(release, overrides)}
     texts = {f"service/{path}": text for path, text in service.items()}
-    opened, plans, notes = {}, {}, []
+    opened, plans, notes, every = {}, {}, [], {}
     for name in names:
         target = opened[name] = open_target(project.config, name)
-        rendered = target.render(release, overrides)
+        rendered = every[name] = target.render(release, overrides)
         checked = target.check(rendered)
         if checked.problems:
             raise ConfigError(f"what is rendered for {name} is not valid: {'; '.join(checked.problems)}")
         notes += [f"{name}: {sentence}" for sentence in checked.unchecked]
-        plans[name] = _plan(project.config, version, version_record, name, {**service, **rendered})
+        plans[name] = _plan(project.config, version, release, name, {**service, **rendered})
         texts |= {f"targets/{name}/{path}": text for path, text in rendered.items()}
     _write(into, texts)
     if with_model:
         fetch_model(project, version, into / "service" / "model")
-    return Bundle(into, sorted(texts), plans, opened, notes)
+    return Bundle(into, sorted(texts), every, plans, opened, notes)
 
 
 def open_target(config: Config, name: str) -> Target:
     """The target *name*. Raises `NotFound` if the configuration has none."""
     settings = target_of(config, name)
     provider = providers.load("target kind", targets.PROVIDERS, settings.kind)
-    target: Target = provider(name, settings.options, state=state_home(config.project) / "targets" / name)
+    state = state_home(config.project) / "targets" / name
+    target: Target = provider(name, settings.options, project=config.project, state=state)
     return target
 
 
@@ -116,7 +119,34 @@ def fetch_model(project: Project, version: ModelVersion, folder: Path) -> None:
             shutil.copyfile(fetched[file.digest], place)
 
 
-def _release(project: Project, version: ModelVersion, version_record: str) -> Release:
+def image_of(project: Project, version_record: str) -> str:
+    """
+    The image of a version as a target is told it: with the digest that the registry gave it, if one was pushed.
+
+    A name with a digest in `serving: image` is taken as it is.
+
+    Raises:
+        ServiceError: The ledger did not answer.
+    """
+    named = project.config.serving.image
+    if not named or "@" in named:
+        return named
+    for record in reversed(project.ledger.find(f"image/{version_record}")):
+        image = record.read(Image)
+        if image.pushed and image.digest and repository_of(image.reference) == repository_of(named):
+            return f"{image.reference}@{image.digest}"
+    return named
+
+
+def repository_of(reference: str) -> str:
+    """An image's *reference* without tag and digest."""
+    name = reference.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
+def release_of(project: Project, version: ModelVersion, version_record: str, *, image: str) -> Release:
+    """*version* as the configuration of *project* serves it, in *image*."""
     serving, model = project.config.serving, version.artifact
     return Release(
         project=project.config.project,
@@ -130,7 +160,7 @@ def _release(project: Project, version: ModelVersion, version_record: str) -> Re
         files=model.files,
         requirements=model.requirements,
         signature=model.signature,
-        image=serving.image,
+        image=image,
         source=web_address(project.checkout.remote),
         runtime=serving.runtime,
         workers=serving.workers,
@@ -144,7 +174,7 @@ def _release(project: Project, version: ModelVersion, version_record: str) -> Re
     )
 
 
-def _plan(config: Config, version: ModelVersion, version_record: str, name: str, files: Mapping[str, str]) -> Plan:
+def _plan(config: Config, version: ModelVersion, release: Release, name: str, files: Mapping[str, str]) -> Plan:
     settings = target_of(config, name)
     rendered = [
         ArtifactRef(path=path, digest=digests.of_bytes(text.encode()), size_bytes=len(text.encode()))
@@ -157,11 +187,11 @@ def _plan(config: Config, version: ModelVersion, version_record: str, name: str,
         project=config.project,
         model=version.model,
         version=version.version,
-        version_record=version_record,
+        version_record=release.version_record,
         model_digest=version.artifact.digest,
         manifests_digest=digests.of_tree(rendered),
         policy_digest=records.digest(settings),
-        image=config.serving.image,
+        image=release.image,
     )
 
 

@@ -1,4 +1,4 @@
-"""Smoke test: ask a service, over HTTP, for the predictions that its model made when it was saved."""
+"""Smoke test: ask a service for the predictions that its model made when it was saved."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from typing import Any
 
 from mlops_ci.entities import Smoke
 from mlops_ci.errors import ServiceError
+from mlops_ci.targets import Ask
 
 _TIMEOUT_S = 30
 
 
-def smoke_test(url: str, example: Path) -> Smoke:
+def smoke_test(ask: Ask, url: str, example: Path) -> Smoke:
     """
-    Send the records of the input *example* to the service at *url* and compare what comes back.
+    Send the records of the input *example* by *ask* to the service at *url* and compare what comes back.
 
     Raises:
         ServiceError: Nobody answered, or the answer is another.
     """
     expected = json.loads(example.read_bytes())
     started = time.monotonic()
-    status, answer = predict(url, expected["records"])
+    status, body = ask("/predict", json.dumps({"records": expected["records"]}).encode())
+    answer = _json(body)
     latency_ms = round((time.monotonic() - started) * 1000, 1)
     matched = status == 200 and isinstance(answer, dict) and same(answer.get("predictions"), expected["predictions"])
     if not matched:

@@ -80,7 +80,7 @@ def worth_a_comment(reports: Sequence[GateReport], when: When) -> bool:
     Whether *reports* say something that a reader has to know.
 
     With "on-change": a gate did not pass, even if it only warns or is waived, there is nothing to compare with, a gated
-    metric, a param or the data changed, or the policy would.
+    metric, a param or the data changed, or the policy or a manifest would.
     """
     if when in {"never", "always"}:
         return when == "always" and bool(reports)
@@ -99,6 +99,7 @@ def _is_news(report: GateReport) -> bool:
         or report.data
         or report.policy.edits
         or report.policy.changed_here
+        or report.manifests
     )
 
 

@@ -36,6 +36,7 @@ _LEAST = (
     "the confusion matrix",
     "how to reproduce it",
     "what was compared",
+    "the changes of manifests",
     "the edits of the policy",
 )
 

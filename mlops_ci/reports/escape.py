@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[(]?[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?%?[)]?[.,:;]?[)]?")
 _SIGN = re.compile(r"[·–—→≤≥…×]|%[.,;:]?")
 _WRAPPED = re.compile(r"(\(?)(.*?)([).,;:]*)")
 _SPAN = re.compile(r"`([^`]+)`")
+_TICKS = re.compile(r"`+")
+_SPACES = re.compile(r"[^\S ]")
 _NEVER = "�"
 # Letters and marks that leave no trace, though Unicode does not count them among the control characters.
 _TRACELESS = re.compile(
@@ -67,6 +69,23 @@ def code(value: object) -> str:
         fence += "`"
     padding = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def fenced(value: str, language: str) -> str:
+    """*value*, several lines, as a fenced block: no line of it can end the block, or is shown as something else."""
+    lines = [_shown(line) for line in value.rstrip("\n").split("\n")]
+    runs = [len(run) for line in lines for run in _TICKS.findall(line)]
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return "\n".join([f"{fence}{language}", *lines, fence])
+
+
+def _shown(line: str) -> str:
+    """*line* as it is, but for characters that have an effect or cannot be seen, and what is longer than a sentence."""
+    cut = f"{line[: _LONGEST_SENTENCE - 1]}…" if len(line) > _LONGEST_SENTENCE else line
+    if not cut.isascii() or not cut.isprintable():
+        cut = "".join(_NEVER if unicodedata.category(character)[0] == "C" else character for character in cut)
+        cut = _TRACELESS.sub(_NEVER, _SPACES.sub(" ", cut))
+    return cut
 
 
 def text(value: object) -> str:

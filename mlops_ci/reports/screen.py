@@ -49,6 +49,7 @@ def _parts(report: GateReport, *, narrow: bool) -> Iterator[RenderableType]:
             yield f"{_LABELS[words.shown_as(result)][0][0]} {said}"
     yield from _changes(report)
     yield from _edits(report)
+    yield from _manifests(report)
     yield from (f"note: {sentence(note)}" for note in report.notes[:_MOST])
     yield from _sources(report)
 
@@ -60,6 +61,18 @@ def _edits(report: GateReport) -> Iterator[str]:
     yield from _list(
         "what this change would make of the policy", [f"{name}: {before} → {after}" for name, before, after in told]
     )
+
+
+def _manifests(report: GateReport) -> Iterator[str]:
+    """Of each target how many lines would come and go; what they say is for the other forms."""
+    told = []
+    for one in report.manifests:
+        lines = one.diff.splitlines()
+        come = sum(line.startswith("+") and not line.startswith("+++ ") for line in lines)
+        gone = sum(line.startswith("-") and not line.startswith("--- ") for line in lines)
+        more = f", {count(one.left_out, 'further part')}" if one.left_out else ""
+        told.append(f"{visible(one.target) if one.target else 'templates'}: +{come:,} -{gone:,} lines{more}")
+    yield from _list("what this change would make of manifests", told)
 
 
 def _headline(report: GateReport) -> RenderableType:

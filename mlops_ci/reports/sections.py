@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mlops_ci.entities import GateReport, MetricChange, Scalar, ValueChange
+from mlops_ci.entities import GateReport, ManifestChange, MetricChange, Scalar, ValueChange
 from mlops_ci.numerals import count, write
 from mlops_ci.reports import plots, words
-from mlops_ci.reports.escape import code, short, text
+from mlops_ci.reports.escape import code, fenced, short, text
 from mlops_ci.reports.folds import Section, table
 
 _SHA = re.compile(r"[0-9a-f]{7,64}")
@@ -23,6 +23,7 @@ def sections(report: GateReport, *, charts: bool = True) -> list[Section]:
     """The folded parts that have something to say, in the order of the comment; Mermaid only with *charts*."""
     found = [
         *_edits(report),
+        *_manifests(report),
         *_reasons(report),
         *_metrics(report),
         *_params(report),
@@ -44,6 +45,23 @@ def _edits(report: GateReport) -> Iterator[Section]:
             "What this change would make of the policy",
             table(["setting", "now", "then"], rows),
         )
+
+
+def _manifests(report: GateReport) -> Iterator[Section]:
+    if report.manifests:
+        targets = [one for one in report.manifests if one.target]
+        whose = count(len(targets), "target") if targets else "templates alone"
+        body = "\n\n".join(part for one in report.manifests for part in _manifest(one))
+        yield Section("the changes of manifests", f"What this change would make of manifests ({whose})", body)
+
+
+def _manifest(change: ManifestChange) -> Iterator[str]:
+    yield f"Target {code(change.target)}:" if change.target else "Templates, which are not rendered here:"
+    if change.diff:
+        yield fenced(change.diff, "diff")
+    if change.left_out:
+        how = "`mlops-ci render` on both branches shows everything" if change.target else "git shows everything"
+        yield f"{count(change.left_out, 'further part')} of the difference left out; {how}."
 
 
 def _setting(value: Scalar) -> str:
@@ -91,9 +109,8 @@ def _metric(change: MetricChange, *, compared: bool) -> list[str]:
 def _params(report: GateReport) -> Iterator[Section]:
     if report.baseline is None or not (report.params or report.unchanged_params):
         return
-    rows = ([short(change.name), _param(change.baseline), _param(change.candidate)] for change in report.params)
     body = (
-        table(["parameter", "baseline", "this run"], rows)
+        params_table(report.params, ["parameter", "baseline", "this run"])
         if report.params
         else "All parameters are those of the baseline."
     )
@@ -104,13 +121,23 @@ def _params(report: GateReport) -> Iterator[Section]:
 
 def _data(report: GateReport) -> Iterator[Section]:
     if report.data:
-        rows = [[short(change.name), *_fact(change)] for change in report.data]
         changed = dict.fromkeys(change.name.rpartition(".")[0] for change in report.data)
         yield Section(
             "the data",
             f"Data ({count(len(changed), 'dataset')} changed)",
-            table(["data", "baseline", "this run"], rows),
+            data_table(report.data, ["data", "baseline", "this run"]),
         )
+
+
+def params_table(changes: Sequence[ValueChange], header: Sequence[str]) -> str:
+    """The parameters that differ, under *header*: three words."""
+    rows = ([short(change.name), _param(change.baseline), _param(change.candidate)] for change in changes)
+    return table(header, rows)
+
+
+def data_table(changes: Sequence[ValueChange], header: Sequence[str]) -> str:
+    """What differs of the data, under *header*: three words."""
+    return table(header, ([short(change.name), *_fact(change)] for change in changes))
 
 
 def _fact(change: ValueChange) -> list[str]:

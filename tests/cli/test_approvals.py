@@ -22,7 +22,7 @@ from mlops_ci.entities import Approval, ApprovalRequest, Author, Deployment
 from mlops_ci.errors import AwaitsApproval, Refused
 from mlops_ci.lifecycle.approvals.approval_requests import requests
 from mlops_ci.lifecycle.approvals.four_eyes import identity
-from mlops_ci.lifecycle.deploy import deploy
+from mlops_ci.lifecycle.deploying.deploy import deploy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record
 from tests.cli.conftest import CONFIG, Workplace

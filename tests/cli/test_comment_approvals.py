@@ -745,7 +745,7 @@ def test_the_command_answers_a_comment(scene: Scene) -> None:
     before = len(scene.github.calls)
     assert "octo-lead approved churn 1.0.0 for production: 1 of 1 approval" in run_job(scene, comment)
     asked = [(call.method, call.path.removeprefix(scene.github.world.place)) for call in scene.github.calls[before:]]
-    assert len(asked) <= 8, asked
+    assert len(asked) <= 9, asked
     assert scene.standing().reached(1)
     hostile = scene.comment("mallory", f"/approve {scene.digest[:12]}")
     assert "may not write" in run_job(scene, hostile)

@@ -255,12 +255,18 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_kubernetes_target_is_rendered_and_says_how_it_is_applied(trained: Workplace) -> None:
+def test_a_kubernetes_target_wants_an_image_that_was_pushed(trained: Workplace) -> None:
     trained.run("register", "churn@v1.0.0")
-    trained.commit({"mlops.yaml": CONFIG + "targets: {cluster: {kind: kubernetes}}\n"})
+    cluster = "targets: {cluster: {kind: kubernetes}}\n"
+    trained.commit({"mlops.yaml": CONFIG + cluster})
     trained.push()
     said = trained.run("deploy", "cluster", expect=2)
-    assert "kubectl apply -k" in said
+    assert "cluster runs an image, and nothing says what the image is called" in said
+    trained.commit({"mlops.yaml": CONFIG + cluster + "serving: {image: ghcr.io/acme/churn:latest}\n"})
+    trained.push()
+    said = trained.run("deploy", "cluster", expect=2)
+    assert "no image of churn 1.0.0 was pushed to ghcr.io/acme/churn:latest" in said
+    assert "`mlops-ci build 1.0.0 --push`" in said
     assert trained.run("deployments") == "nothing was deployed yet\n"
 
 

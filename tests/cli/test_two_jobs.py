@@ -93,6 +93,26 @@ def test_a_pull_request_is_trained_by_one_job_and_recorded_by_another(runner: Ru
     assert not (done.place.root / "train.py").exists()
 
 
+TARGETS = f"{CONFIG}targets:\n  staging: {{kind: kubernetes, replicas: 2}}\n"
+OWN_SERVICE = ".mlops/templates/targets/kubernetes/service.yaml.j2"
+
+
+def test_a_pull_request_shows_what_it_would_make_of_the_manifests(runner: Runner, github: GitHubServer) -> None:
+    """The job that may write renders no template of the change, and shows its text instead."""
+    runner.project.commit({"mlops.yaml": TARGETS})
+    runner.project.push()
+    edited = TARGETS.replace("replicas: 2", "replicas: 4")
+    change = opened(runner, {"mlops.yaml": edited, OWN_SERVICE: "kind: Service\nrendered: {{ (40 + 2) | yaml }}\n"})
+    trained = runner.pull_request(change, run_id=50, part="train")
+    assert "+rendered: 42" in trained.summary
+    runner.pull_request(change, run_id=50, part="record", bundles=[trained.outputs["bundle"]], code=False)
+    (comment,) = ours(github, change.number)
+    assert "```diff\n--- a/deployment.yaml\n+++ b/deployment.yaml\n" in comment
+    assert "\n-  replicas: 2\n+  replicas: 4\n" in comment
+    assert "+rendered: {{ (40 + 2) | yaml }}" in comment
+    assert "42" not in comment.partition("```diff")[2].partition("</details>")[0]
+
+
 def test_a_merged_pull_request_of_two_jobs_is_adopted(runner: Runner) -> None:
     change = opened(runner, BETTER)
     trained = runner.pull_request(change, run_id=50, part="train")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tests.github import fake, mended, runs
-from tests.github.emulator import ORGANISATION
+from tests.github.emulator import ACTIONS, ORGANISATION
 from tests.github.world import Pull, World
 
 
@@ -187,6 +187,34 @@ class Arranged:
         self.world.tables.approvals[run_id].append({**entry, "user": self.world.user(login)})
         if environment in self.world.tables.pending[run_id]:
             self.world.tables.pending[run_id].remove(environment)
+
+    def run_again(self, run_id: int, actor: str) -> None:
+        """Let *actor* run *run_id* again."""
+        runs.rerun(self.world, run_id, actor)
+
+    def add_deployment(self, run_id: int, environment: str, *, job: int = 1, state: str = "in_progress") -> int:
+        """Make the Deployment that GitHub makes for a job of *run_id* that names *environment*; its number."""
+        run = self.world.tables.runs[run_id]
+        login = run["actor"]["login"]  # GitHub names the person, and the App by which it was done
+        made = fake.add_deployment(self.world, {"ref": run["head_sha"], "environment": environment}, login)
+        made["performed_via_github_app"] = mended.actions_app(self.world)
+        said = {"state": state, "log_url": f"{run['html_url']}/job/{job}"}
+        fake.add_deployment_status(self.world, made, said, ACTIONS)
+        return int(made["id"])
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """All Deployments, oldest first, each with its `statuses`, newest first."""
+        tables = self.world.tables
+        return [{**one, "statuses": tables.deployment_statuses[one["id"]]} for one in tables.deployments.values()]
+
+    def issue(self, number: int) -> dict[str, Any]:
+        """Issue *number*, as the API tells it."""
+        return dict(self.world.do("GET", f"{self.world.place}/issues/{number}"))
+
+    def edit_issue(self, number: int, *, author: str = "octocat", **facts: str) -> None:
+        """Let *author* change the title or the body of an issue."""
+        self.world.do("PATCH", f"{self.world.place}/issues/{number}", facts, login=author)
+        self.world.tables.edits[number] += [author] if "body" in facts else []
 
     def _reviewer(self, reviewer: str) -> dict[str, Any]:
         if not reviewer.startswith("team:"):

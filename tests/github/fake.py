@@ -1,8 +1,8 @@
 """
 Ours: an in-memory fake of what the emulator lacks.
 
-Commit statuses, deployments and their statuses, the rules of a branch, a person's permission, reactions, and the one
-question that is asked of GraphQL; workflow runs and environments are in `runs.py`. The emulator is asked for nothing
+Commit statuses, deployments and their statuses, the rules of a branch, a person's permission, reactions, and the two
+questions that are asked of GraphQL; workflow runs and environments are in `runs.py`. The emulator is asked for nothing
 here but users and the repository. Every answer is held against GitHub's description of it, like those of the emulator.
 """
 
@@ -22,9 +22,30 @@ _STATES = ("error", "failure", "pending", "success")
 @ROUTES.add("POST", "/graphql")
 def _viewer(asked: Answering) -> Reply:
     query = "".join(str((asked.request.body or {}).get("query", "")).split()).removeprefix("query")
+    if "issueOrPullRequest" in query:
+        return _edits(asked)
     if query != "{viewer{login}}":
-        return Reply(200, {"errors": [{"message": f"the testbed answers viewer alone, not {query}"}]})
+        return Reply(200, {"errors": [{"message": f"the testbed answers two questions, not {query}"}]})
     return Reply(200, {"data": {"viewer": {"login": asked.who.login}}})
+
+
+def _edits(asked: Answering) -> Reply:
+    """The text of an issue or a pull request, and who edited it; GraphQL calls a program without its mark."""
+    wanted, world = (asked.request.body or {})["variables"], asked.world
+    told = world.ask("GET", f"{world.place}/issues/{wanted['number']}")
+    if told.status != 200:
+        told = world.ask("GET", f"{world.place}/pulls/{wanted['number']}")
+    if f"{wanted['owner']}/{wanted['name']}".lower() != world.repository.lower() or told.status != 200:
+        return Reply(200, {"data": None, "errors": [{"type": "NOT_FOUND", "message": "Could not resolve to an issue"}]})
+    edits = [{"editor": _actor(login)} for login in world.tables.edits[wanted["number"]]]
+    text = {"author": _actor(told.body["user"]["login"]), "body": told.body["body"] or ""}
+    found = {"issueOrPullRequest": {**text, "userContentEdits": {"nodes": edits}}}
+    return Reply(200, {"data": {"repository": found}})
+
+
+def _actor(login: str) -> dict[str, str]:
+    name = login.removesuffix("[bot]")
+    return {"__typename": "User" if name == login else "Bot", "login": name}
 
 
 @ROUTES.add("GET", "{repo}/collaborators/{login}/permission")
@@ -152,31 +173,38 @@ def _deploy(asked: Answering) -> Reply:
     missing = _not_passed(asked.world, body["ref"], wanted)
     if missing:
         return refusal(409, f"Conflict: Commit status checks failed for {body['ref']}: {', '.join(missing)}.")
-    number, environment = asked.world.next_id(), body.get("environment", "production")
-    place = f"{asked.world.url}{asked.world.place}/deployments/{number}"
+    if not asked.world.commit_of(body["ref"]):
+        return invalid(f"No ref found for: {body['ref']}")
+    return Reply(201, add_deployment(asked.world, body, asked.who.login))
+
+
+def add_deployment(world: World, body: dict[str, Any], login: str) -> dict[str, Any]:
+    """Make the deployment that *login* asks for with *body*, and its environment if it is not there."""
+    number, environment = world.next_id(), body.get("environment", "production")
+    place = f"{world.url}{world.place}/deployments/{number}"
     made = {
         "url": place,
         "id": number,
         "node_id": node_id("DE", number),
-        "sha": body["ref"],
+        "sha": world.commit_of(body["ref"]),
         "ref": body["ref"],
         "task": body.get("task", "deploy"),
         "payload": body.get("payload") or {},
         "original_environment": environment,
         "environment": environment,
         "description": body.get("description"),
-        "creator": asked.world.user(asked.who.login),
+        "creator": world.user(login),
         "created_at": now(),
         "updated_at": now(),
         "statuses_url": f"{place}/statuses",
-        "repository_url": f"{asked.world.url}{asked.world.place}",
+        "repository_url": f"{world.url}{world.place}",
         "transient_environment": body.get("transient_environment", False),
         "production_environment": body.get("production_environment", environment == "production"),
     }
-    asked.world.tables.deployments[number] = made
-    if environment not in asked.world.tables.environments:
-        runs.add_environment(asked.world, environment, (), prevent_self_review=False, wait_minutes=0)
-    return Reply(201, made)
+    world.tables.deployments[number] = made
+    if environment not in world.tables.environments:
+        runs.add_environment(world, environment, (), prevent_self_review=False, wait_minutes=0)
+    return made
 
 
 def _not_passed(world: World, ref: str, wanted: list[str] | None) -> list[str]:
@@ -187,7 +215,7 @@ def _not_passed(world: World, ref: str, wanted: list[str] | None) -> list[str]:
 @ROUTES.add("GET", "{repo}/deployments")
 def _deployments(asked: Answering) -> Reply:
     wanted = asked.request.params
-    found = list(asked.world.tables.deployments.values())[::-1]
+    found = list(asked.world.tables.deployments.values())[::-1]  # newest first
     for name in ("sha", "ref", "task", "environment"):
         found = [entry for entry in found if wanted.get(name, entry[name]) == entry[name]]
     shown, headers = page(asked.request, found, asked.world.url)
@@ -205,13 +233,33 @@ def _deployment_status(asked: Answering) -> Reply:
     body, deployment = asked.request.body or {}, asked.world.tables.deployments.get(asked.number("id"))
     if deployment is None:
         return not_found()
-    number = asked.world.next_id()
+    if len(body.get("description") or "") > 140:
+        return invalid("Validation Failed", resource="DeploymentStatus", code="custom", field="description")
+    made = add_deployment_status(asked.world, deployment, body, asked.who.login)
+    if body["state"] == "success" and body.get("auto_inactive", True):
+        _deactivate(asked.world, deployment, asked.who.login)
+    return Reply(201, made)
+
+
+def _deactivate(world: World, deployment: dict[str, Any], login: str) -> None:
+    """What GitHub does by itself to what was deployed before; not where it is of production."""
+    for other in world.tables.deployments.values():
+        newest = next(iter(world.tables.deployment_statuses[other["id"]]), None)
+        lasting = other["transient_environment"] or other["production_environment"]
+        same = other["id"] < deployment["id"] and other["environment"] == deployment["environment"]
+        if same and not lasting and newest is not None and newest["state"] == "success":
+            add_deployment_status(world, other, {"state": "inactive"}, login)
+
+
+def add_deployment_status(world: World, deployment: dict[str, Any], body: dict[str, Any], login: str) -> dict[str, Any]:
+    """Say of *deployment* what *login* says in *body*."""
+    number = world.next_id()
     made = {
         "url": f"{deployment['statuses_url']}/{number}",
         "id": number,
         "node_id": node_id("DES", number),
         "state": body["state"],
-        "creator": asked.world.user(asked.who.login),
+        "creator": world.user(login),
         "description": body.get("description", ""),
         "environment": body.get("environment", deployment["environment"]),
         "target_url": body.get("target_url") or body.get("log_url", ""),
@@ -222,8 +270,8 @@ def _deployment_status(asked: Answering) -> Reply:
         "deployment_url": deployment["url"],
         "repository_url": deployment["repository_url"],
     }
-    asked.world.tables.deployment_statuses[deployment["id"]].insert(0, made)
-    return Reply(201, made)
+    world.tables.deployment_statuses[deployment["id"]].insert(0, made)
+    return made
 
 
 @ROUTES.add("GET", "{repo}/deployments/{id}/statuses")

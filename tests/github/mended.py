@@ -130,6 +130,13 @@ def _issue(asked: Answering) -> Reply:
     return Reply(200, _as_issue(asked.world, told.body)) if told.status == 200 else reply
 
 
+@ROUTES.add("PATCH", "{repo}/issues/{number}")
+def _edit_issue(asked: Answering) -> Reply:
+    if isinstance((asked.request.body or {}).get("body"), str):
+        asked.world.tables.edits[asked.number("number")].append(asked.who.login)
+    return asked.forward()
+
+
 def _as_issue(world: World, pull: dict[str, Any]) -> dict[str, Any]:
     place = f"{world.url}{world.place}/issues/{pull['number']}"
     same = "id node_id number state title body user labels assignee assignees milestone locked comments draft "
@@ -280,14 +287,15 @@ def _told_check(world: World, reply: Reply) -> Reply:
     place = f"{world.url}{world.place}/check-runs/{told['id']}/annotations"
     annotations = world.tables.annotations[told["id"]]
     told["output"] = {**told["output"], "annotations_count": len(annotations), "annotations_url": place}
-    told["app"] = _app(world)
+    told["app"] = actions_app(world)
     told["details_url"] = told["details_url"] or "https://github.com/features/actions"
     if told["conclusion"] is None:
         told["completed_at"] = None
     return Reply(reply.status, told)
 
 
-def _app(world: World) -> dict[str, Any]:
+def actions_app(world: World) -> dict[str, Any]:
+    """The App that a workflow's own token belongs to."""
     owner = world.user("octocat")
     return {
         "id": _ACTIONS_APP,

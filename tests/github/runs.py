@@ -75,6 +75,15 @@ def _run(asked: Answering) -> Reply:
     return Reply(200, found) if found else not_found()
 
 
+@ROUTES.add("GET", "{repo}/actions/runs/{id}/attempts/{number}")
+def _attempt(asked: Answering) -> Reply:
+    run, number = asked.world.tables.runs.get(asked.number("id")), asked.number("number")
+    if run is not None and run["run_attempt"] == number:
+        return Reply(200, run)
+    found = asked.world.tables.attempts.get((asked.number("id"), number))
+    return Reply(200, found) if found else not_found()
+
+
 @ROUTES.add("GET", "{repo}/actions/runs/{id}/approvals")
 def _approvals(asked: Answering) -> Reply:
     if asked.number("id") not in asked.world.tables.runs:
@@ -254,3 +263,11 @@ def add_run(world: World, number: int, facts: dict[str, Any]) -> None:
         "head_repository": repository,
     }
     world.tables.runs[number] = {**made, **facts}
+
+
+def rerun(world: World, number: int, actor: str) -> None:
+    """Let *actor* run *number* again: the run is its last attempt, and what was reviewed before stays in its list."""
+    run = world.tables.runs[number]
+    world.tables.attempts[number, run["run_attempt"]] = run
+    again = {"run_attempt": run["run_attempt"] + 1, "triggering_actor": world.user(actor), "run_started_at": now()}
+    world.tables.runs[number] = {**run, **again}

@@ -91,6 +91,7 @@ class Tables:
     pulls: dict[int, Pull] = field(default_factory=dict)
     comment_times: dict[int, str] = field(default_factory=dict)
     reactions: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    edits: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     checks: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     annotations: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
@@ -98,6 +99,7 @@ class Tables:
     deployment_statuses: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     approvals: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     pending: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     artifacts: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -220,6 +222,13 @@ class World:
         if self.git is None:
             return True
         return git(self.git, "cat-file", "--batch-check", stdin=f"{sha}^{{commit}}\n").split(" ")[1:2] == ["commit"]
+
+    def commit_of(self, ref: str) -> str:
+        """The commit that a branch or a tag names; *ref* itself where there is no repository to look in."""
+        if self.git is None:
+            return ref
+        found = git(self.git, "cat-file", "--batch-check", stdin=f"{ref}^{{commit}}\n").split(" ")
+        return found[0] if found[1:2] == ["commit"] else ""
 
     def is_person(self, login: str) -> bool:
         return login in PEOPLE and not login.endswith("[bot]")

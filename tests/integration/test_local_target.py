@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlops_ci.errors import ServiceError
+from mlops_ci.targets import Ask, Order, Smoke, nothing_to_smoke
 from mlops_ci.targets.local import LocalOptions, LocalTarget
 from tests.integration import served_model
 from tests.integration.served_model import call, free_port
@@ -21,7 +23,9 @@ BETWEEN = [{"mean radius": 12.0, "mean texture": 10.0, "class": 0}]
 def test_the_life_of_a_target(tmp_path: Path) -> None:
     """Deployed, replaced, rolled back, killed, started again, removed; each answer is the right model's."""
     port = free_port()
-    target = LocalTarget("staging", LocalOptions(port=port, start_timeout_s=60), state=tmp_path / "state")
+    target = LocalTarget(
+        "staging", LocalOptions(port=port, start_timeout_s=60), project="cancer", state=tmp_path / "state"
+    )
     first, second = tmp_path / "first", tmp_path / "second"
     expected = {
         "1.0.0": served_model.train(first, threshold=15).predict([[12.0, 10.0, 0]]).tolist(),
@@ -29,29 +33,31 @@ def test_the_life_of_a_target(tmp_path: Path) -> None:
     }
     assert expected == {"1.0.0": [0], "2.0.0": [1]}
 
-    def bundle(version: str, model: Path) -> Path:
+    def order(version: str, model: Path) -> Order:
         release = served_model.release(model, version)
-        return served_model.write_bundle(tmp_path / version, model, release, {"staging": target.render(release)})
+        bundle = served_model.write_bundle(tmp_path / version, model, release)
+        return Order(files=target.render(release), service=bundle / "service")
 
     def answers(version: str) -> None:
         status, answer = call(port, "/predict", {"records": BETWEEN})
         assert (status, answer["predictions"], answer["version"]) == (200, expected[version], version)
 
     try:
-        target.apply(bundle("1.0.0", first))
+        deploy(target, first_order := order("1.0.0", first))
         answers("1.0.0")
-        target.apply(bundle("2.0.0", second))
+        deploy(target, second_order := order("2.0.0", second))
         answers("2.0.0")
-        broken = bundle("3.0.0", second)
-        (broken / "service/model/model.joblib").write_bytes(b"swapped")
-        with pytest.raises(ServiceError, match=r"model\.joblib is not the file .*; cancer 2\.0\.0 runs again"):
-            target.apply(broken)
+        broken = order("3.0.0", second)
+        assert broken.service is not None
+        (broken.service / "model/model.joblib").write_bytes(b"swapped")
+        with pytest.raises(ServiceError, match=r"model\.joblib is not the file "):
+            deploy(target, broken, before=second_order)
         answers("2.0.0")
-        with pytest.raises(ServiceError, match=r"wrong answer; cancer 2\.0\.0 runs again"):
-            target.apply(tmp_path / "1.0.0", verify=disappointed)
+        with pytest.raises(ServiceError, match="the wrong answer"):
+            deploy(target, first_order, before=second_order, smoke=disappointed)
         answers("2.0.0")
         os.kill(pid_of(target, tmp_path), signal.SIGKILL)
-        target.apply(bundle("2.0.0", second))
+        deploy(target, second_order)
         answers("2.0.0")
     finally:
         removed = target.remove()
@@ -59,15 +65,31 @@ def test_the_life_of_a_target(tmp_path: Path) -> None:
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in working_folder(path)]
 
 
-def disappointed(url: str) -> None:
+def deploy(target: LocalTarget, order: Order, before: Order | None = None, smoke: Smoke = nothing_to_smoke) -> None:
+    """Deploy *order*, or go back to *before*."""
+    with target.lock("ann@example.org"):
+        target.apply(order)
+        try:
+            target.wait(order)
+            target.verify(order, smoke)
+        except ServiceError:
+            target.rollback(before)
+            assert before is not None
+            target.wait(before)
+            target.verify(before)
+            raise
+
+
+def disappointed(ask: Ask) -> None:
     """What a smoke test says of a service that runs and is wrong."""
-    raise ServiceError(f"{url} gave the wrong answer")
+    assert ask("/metadata", None).status == 200
+    raise ServiceError("the service gave the wrong answer")
 
 
 def pid_of(target: LocalTarget, folder: Path) -> int:
     """The number of the process that the state names."""
     assert target.status() is not None
-    recorded: Any = served_model.json.loads((folder / "state/process.json").read_bytes())
+    recorded: Any = json.loads((folder / "state/process.json").read_bytes())
     return int(recorded["handle"]["pid"])
 
 

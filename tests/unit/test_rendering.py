@@ -13,6 +13,7 @@ import pytest
 from mlops_ci.errors import ConfigError
 from mlops_ci.rendering import FILTERS, render, render_tree
 from mlops_ci.resources import TEMPLATES
+from mlops_ci.targets import PROVIDERS
 
 
 def write(folder: Path, **templates: str) -> Path:
@@ -55,6 +56,30 @@ def test_a_repository_replaces_one_template_and_adds_another(tmp_path: Path) -> 
 def test_a_template_may_include_another(tmp_path: Path) -> None:
     mine = write(tmp_path, mine__a='{% include "mine/_b.j2" %}', mine___b="{{ x | py }}")
     assert render("mine/a.j2", {"x": 1}, mine) == "1"
+
+
+def test_a_template_that_changed_between_two_calls_is_seen(tmp_path: Path) -> None:
+    """Also one that is included, and one that takes the place of ours."""
+    mine = write(tmp_path, mine__a='{% include "mine/_b.j2" %}', mine___b="one")
+    assert render("mine/a.j2", {}, mine) == "one"
+    write(tmp_path, mine___b="two")
+    assert render("mine/a.j2", {}, mine) == "two"
+    ours = render("image/Dockerfile.j2", IMAGE, mine)
+    write(tmp_path, image__Dockerfile="FROM {{ base | word }}\n")
+    assert render("image/Dockerfile.j2", IMAGE, mine) == "FROM python\n"
+    (mine / "image/Dockerfile.j2").unlink()
+    assert render("image/Dockerfile.j2", IMAGE, mine) == ours
+
+
+def test_a_link_that_takes_the_place_of_a_template_is_refused(tmp_path: Path) -> None:
+    """Although the template was read before."""
+    mine = write(tmp_path / "own", mine__a="a")
+    write(tmp_path, secret="a")
+    assert render("mine/a.j2", {}, mine) == "a"
+    (mine / "mine/a.j2").unlink()
+    (mine / "mine/a.j2").symlink_to(tmp_path / "secret.j2")
+    with pytest.raises(ConfigError, match="leads out of own/"):
+        render("mine/a.j2", {}, mine)
 
 
 def test_an_unknown_name_is_told_with_its_place_and_the_nearest(tmp_path: Path) -> None:
@@ -133,7 +158,8 @@ def test_the_same_values_give_the_same_bytes_in_every_process() -> None:
 
 
 def test_importing_the_module_does_not_import_jinja() -> None:
-    code = "import sys, mlops_ci.targets.local, mlops_ci.targets.kubernetes; print('jinja2' in sys.modules)"
+    modules = ", ".join(f"mlops_ci.targets.{kind}" for kind in PROVIDERS)
+    code = f"import sys, {modules}; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

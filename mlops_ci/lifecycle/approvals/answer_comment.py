@@ -17,13 +17,14 @@ from mlops_ci.ci import Event
 from mlops_ci.entities import Approval
 from mlops_ci.errors import IntegrityError, MlopsCIError, Refused, ServiceError, UsageError
 from mlops_ci.lifecycle import policy
-from mlops_ci.lifecycle.approvals import approval_requests, approve, decisions, four_eyes
+from mlops_ci.lifecycle.approvals import approval_requests, approve, decisions, four_eyes, request_issue
 from mlops_ci.lifecycle.approvals.approval_requests import Asked, moment_of
 from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
 from mlops_ci.lifecycle.approvals.comment_replies import Reply, counted, refused, waiver_row
 from mlops_ci.lifecycle.approvals.comment_witness import CommentWitness
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.project import Project
+from mlops_ci.lifecycle.reaction import Next
 from mlops_ci.records import Record
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Answer:
         reached: Whether the plan has all the approvals that it needs.
         url: The reply's page, "" if it was not posted.
         missing: What GitHub did not take of the answer, and how to mend that; the decision stands all the same.
+        next: What can be deployed now, where the plan has all the approvals that it needs.
     """
 
     nothing: str = ""
@@ -53,13 +55,14 @@ class Answer:
     reached: bool = False
     url: str = ""
     missing: tuple[str, ...] = ()
+    next: Next | None = None
 
 
 @dataclass(frozen=True)
 class _Outcome:
     reply: Reply
     decision: Approval | None = None
-    reached: bool = False
+    next: Next | None = None
 
 
 def is_addressed(event: Event) -> bool:
@@ -96,7 +99,9 @@ def answer(project: Project, event: Event, hub: GitHub | None, notify: Callable[
     outcome = _outcome(project, comment, command, witness)
     notify(outcome.reply.sentence)
     url, missing = _tell(hub, comment, event, outcome.reply)
-    return Answer("", outcome.reply.sentence, outcome.decision, outcome.reached, url, missing)
+    missing += _closed(hub, outcome.decision)
+    reached = outcome.next is not None
+    return Answer("", outcome.reply.sentence, outcome.decision, reached, url, missing, outcome.next)
 
 
 def _outcome(project: Project, comment: Comment, command: Command | None, witness: CommentWitness) -> _Outcome:
@@ -148,7 +153,11 @@ def _decided(project: Project, comment: Comment, command: Command, witness: Comm
     stand = approve.standing(project, plan, ruling, history, witness=witness)
     version = four_eyes.version_of(project, plan)
     reply = counted(decision, plan, stand, rule, tag=version.tag if version else "", expires=asked.expires)
-    return _Outcome(reply, decision, stand.reached(rule.required))
+    if not stand.reached(rule.required):
+        return _Outcome(reply, decision)
+    environment = ruling.config.targets[plan.target].environment or plan.target
+    after = Next(target=plan.target, version=plan.version, plan=asked.request.plan_digest, environment=environment)
+    return _Outcome(reply, decision, after)
 
 
 def _meant(opened: list[Asked], comment: Comment) -> Asked:
@@ -195,6 +204,17 @@ def _tell(hub: GitHub, comment: Comment, event: Event, reply: Reply) -> tuple[st
     except MlopsCIError as error:
         missing.append(_said("the reply was not posted", error))
     return url, tuple(missing)
+
+
+def _closed(hub: GitHub, decision: Approval | None) -> tuple[str, ...]:
+    """Close the issue about what was rejected; what GitHub did not take."""
+    if decision is None or decision.decision != "reject":
+        return ()
+    try:
+        request_issue.close_rejected(hub, decision.plan_digest, f"{decision.approver} rejected it: {decision.reason}")
+    except MlopsCIError as error:
+        return (_said("the issue was not closed", error),)
+    return ()
 
 
 def _order_in(body: str, comment_id: int) -> tuple[int, int] | None:

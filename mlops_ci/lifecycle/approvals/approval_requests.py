@@ -6,6 +6,7 @@ A request is a record, and so anybody's who may push: of it, only what the rules
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from mlops_ci import records
 from mlops_ci.config import ApprovalRule
 from mlops_ci.entities import ApprovalRequest
 from mlops_ci.errors import IntegrityError, NotFound, Refused
-from mlops_ci.lifecycle.deployments import deployments_among, serving
+from mlops_ci.lifecycle.deployments import CHANGES, deployments_among, serving
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record
@@ -61,6 +62,24 @@ def rule_of(ruling: DefaultBranch, target: str) -> ApprovalRule:
     if found is None:
         raise Refused(f"the default branch has no target {target!r} any more")
     return found.approval or ApprovalRule()
+
+
+def environment_of(ruling: DefaultBranch, target: str) -> str:
+    """
+    What the environment of *target* is called at GitHub.
+
+    Raises:
+        Refused: There is no such target, or another one has the same environment: one review would be for both.
+    """
+    rule_of(ruling, target)
+    named = {name: settings.environment or name for name, settings in ruling.config.targets.items()}
+    others = [name for name in named if name != target and named[name].lower() == named[target].lower()]
+    if others:
+        raise Refused(
+            f"{target} and {others[0]} have the same environment {named[target]}, so a review of it names neither",
+            hint=f"give each an environment of its own: targets.{target}.environment",
+        )
+    return named[target]
 
 
 def read_request(record: Record, rule: ApprovalRule) -> Asked:
@@ -139,9 +158,40 @@ def open_requests(project: Project, prefix: str) -> list[Asked]:
     return opened
 
 
+def run_of(project: Project) -> str:
+    """
+    The CI run that *project* works in, where somebody can review an environment for what it releases; else "".
+
+    That is a workflow at GitHub that a version tag, a release or a person by hand has started.
+    """
+    event = project.event
+    if event is None or event.kind != "tag" or not re.fullmatch(r"[1-9][0-9]{0,18}", event.run.run_id, re.ASCII):
+        return ""
+    return event.run.run_id
+
+
+def unclear_runs(every: Sequence[Asked]) -> frozenset[str]:
+    """
+    The CI runs whose reviews might be about something else than the requests *every* of one target.
+
+    GitHub does not tell when a run was reviewed, nor in which attempt. So a run must have asked for one plan only, all
+    that it asked for must still be open, and nothing else may have gone live since. Whoever adds a request to a run
+    can only take from it what its reviews say.
+    """
+    asked: dict[str, list[Asked]] = {}
+    for one in every:
+        asked.setdefault(one.request.run, []).append(one)
+    return frozenset(
+        run
+        for run, those in asked.items()
+        if len({one.request.plan_digest for one in those}) > 1
+        or any(one.state != "open" or (one.changed is not None and one.opens <= one.changed) for one in those)
+    )
+
+
 def last_change(history: Sequence[Record]) -> datetime | None:
     """When what serves changed last in *history*, oldest first; None if it never did."""
-    moments = [moment_of(past.time) for past in history if past.body["status"] != "failed"]
+    moments = [moment_of(past.time) for past in history if past.body["status"] in CHANGES]
     return max((moment for moment in moments if moment is not None), default=None)
 
 

@@ -26,6 +26,8 @@ from mlops_ci.lifecycle.approvals.approval_requests import (
     requests,
     requests_among,
     rule_of,
+    run_of,
+    unclear_runs,
 )
 from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.decisions import Case, Unconfirmed, Witness
@@ -45,12 +47,14 @@ class Standing:
         counted: The approvals that hold: vouched for, allowed, in time, one for each person.
         discounted: Why others do not.
         rejected: Who rejected it and why, or "".
+        asked_here: Whether a request is open that reviews in this CI run can be about; outside of such a run, any.
     """
 
     request: Record | None
     counted: list[Record]
     discounted: list[str]
     rejected: str = ""
+    asked_here: bool = False
 
     def reached(self, required: int) -> bool:
         """Whether *required* people have said yes and nobody no."""
@@ -70,6 +74,7 @@ def request(
         policy_sha=policy_sha,
         expires=records.timestamp(records.moment(records.now()) + timedelta(seconds=rule.expires_s)),
         replaces=replaces,
+        run=run_of(project),
     )
     record = records.new(asked, author=project.author)
     project.ledger.append([record])
@@ -135,7 +140,15 @@ def case_of(
     if witness is None:
         return Case(ruling, excluded)
     version, before = four_eyes.version_of(project, plan), four_eyes.version_serving(project, serves)
-    return Case(ruling, excluded, version.sha if version else "", before.sha if before else "", witness)
+    return Case(
+        ruling,
+        excluded,
+        version.sha if version else "",
+        before.sha if before else "",
+        witness,
+        tag=version.tag if version else "",
+        own_run=run_of(project),
+    )
 
 
 def standing(
@@ -156,7 +169,7 @@ def standing(
         ruling: The default branch.
         history: The deployments to the plan's target, oldest first.
         people: Excluded by four eyes beside those whom git and the requests name: who deploys now.
-        witness: Who vouches for decisions by comment; without one no approval by comment counts.
+        witness: Who vouches for comments and reviews of environments; without one no approval by these counts.
 
     Raises:
         ServiceError: The ledger did not answer.
@@ -168,8 +181,12 @@ def standing(
     if not opened:
         return Standing(None, [], [])
     made = [record for record in found if record.kind == "approval"]
-    by_comment = any(record.body.get("method") == "github-comment" for record in made)
-    case = case_of(project, plan, ruling, history, opened, people=people, witness=witness if by_comment else None)
+    methods = {str(record.body.get("method")) for record in made}
+    asks = bool(methods & {"github-comment", "github-environment"})
+    case = case_of(project, plan, ruling, history, opened, people=people, witness=witness if asks else None)
+    if "github-environment" in methods:
+        beside = requests_among(project.ledger.find(f"target/{plan.target}"), {plan.target: rule}, history)
+        case = replace(case, unclear=unclear_runs(beside))
     stands = [_count(asked, made, case) for asked in opened]
     best = max(stands, key=lambda stand: len(stand.counted))
     rejected = next((stand.rejected for stand in stands if stand.rejected), "")
@@ -177,7 +194,9 @@ def standing(
     ended = sum(decisions.named(record) not in {asked.record.id for asked in opened} for record in made)
     if ended:
         discounted.append(f"{ended} decision{'s'[: ended > 1]} on a request that is not open")
-    return replace(best, rejected=rejected, discounted=discounted)
+    own = run_of(project)
+    here = not own or any(asked.request.run == own for asked in opened)
+    return replace(best, rejected=rejected, discounted=discounted, asked_here=here)
 
 
 def asked_for(project: Project) -> list[tuple[Asked, Standing | None]]:

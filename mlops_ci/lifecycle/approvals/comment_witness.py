@@ -1,5 +1,5 @@
 """
-GitHub as the witness of decisions that were made by comment: it is asked, and each thing once.
+GitHub as the witness of decisions that were made there, by comment or by review: it is asked, and each thing once.
 
 What an answer is worth is decided in `decisions`.
 """
@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mlops_ci.config import ApprovalRule
 from mlops_ci.errors import MlopsCIError, NotFound, ServiceError
+from mlops_ci.lifecycle import reach_github
 from mlops_ci.lifecycle.approvals import four_eyes
 from mlops_ci.lifecycle.approvals.decisions import Unconfirmed
-from mlops_ci.lifecycle.project import Project, web_address
+from mlops_ci.lifecycle.project import Project
 
 if TYPE_CHECKING:
     from mlops_ci.github import GitHub
     from mlops_ci.github.comments import Comment
+    from mlops_ci.github.environments import Review, WorkflowRun
+    from mlops_ci.github.issues import Text
 
+_MOST_RUNS = 20
 _MOST_COMMENTS = 100
-_GITHUB = {"github.com", "ssh.github.com"}
 _WHOEVER_MAY_WRITE = ["permission:write"]
 
 
@@ -35,6 +37,9 @@ class CommentWitness:
         self._connect = connect
         self._comments: dict[int, Comment | None] = {}
         self._allowed: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._texts: dict[int, Text] = {}
+        self._runs: dict[int, WorkflowRun | None] = {}
+        self._reviews: dict[int, Sequence[Review]] = {}
         self._people: dict[tuple[str, str], Sequence[str]] = {}
 
     @cached_property
@@ -43,7 +48,7 @@ class CommentWitness:
 
     @property
     def repository(self) -> str:
-        """Whose comments it knows."""
+        """As `Witness.repository`."""
         with _unless_unanswerable():
             return self._hub.repository
 
@@ -60,6 +65,38 @@ class CommentWitness:
                 except NotFound:
                     self._comments[comment_id] = None
         return self._comments[comment_id]
+
+    def text_above(self, number: int) -> Text:
+        """As `Witness.text_above`."""
+        from mlops_ci.github import issues  # noqa: PLC0415  # as in `_open`
+
+        if number not in self._texts:
+            with _unless_unanswerable():
+                self._texts[number] = issues.text_of(self._hub, number)
+        return self._texts[number]
+
+    def run(self, run_id: int) -> WorkflowRun | None:
+        """As `Witness.run`; as with comments, not more than some are read."""
+        from mlops_ci.github import environments  # noqa: PLC0415  # as in `_open`
+
+        if run_id not in self._runs:
+            if len(self._runs) >= _MOST_RUNS:
+                raise Unconfirmed(f"there are decisions in more than {_MOST_RUNS} runs")
+            with _unless_unanswerable():
+                try:
+                    self._runs[run_id] = environments.run(self._hub, run_id)
+                except NotFound:
+                    self._runs[run_id] = None
+        return self._runs[run_id]
+
+    def reviews(self, run_id: int) -> Sequence[Review]:
+        """As `Witness.reviews`."""
+        from mlops_ci.github import environments  # noqa: PLC0415  # as in `_open`
+
+        if run_id not in self._reviews:
+            with _unless_unanswerable():
+                self._reviews[run_id] = environments.reviews(self._hub, run_id)
+        return self._reviews[run_id]
 
     def may_approve(self, login: str, rule: ApprovalRule) -> bool:
         """As `Witness.may_approve`."""
@@ -92,19 +129,8 @@ def witness_of(project: Project, env: Mapping[str, str] | None = None) -> Commen
     """
     found = os.environ if env is None else env
     token = found.get("GITHUB_TOKEN") or found.get("GH_TOKEN") or ""
-    api_url, repository = _place(project, found)
+    api_url, repository = reach_github.place_of(project, found)
     return CommentWitness(lambda: _open(token, repository, api_url)) if token and repository else None
-
-
-def _place(project: Project, env: Mapping[str, str]) -> tuple[str, str]:
-    """The API's address and the repository: the event's, what the environment says, else the remote's on GitHub."""
-    if project.event is not None:
-        return project.event.api_url, project.event.repository
-    if env.get("GITHUB_API_URL") and env.get("GITHUB_REPOSITORY"):
-        return env["GITHUB_API_URL"], env["GITHUB_REPOSITORY"]
-    place = urlsplit(web_address(project.checkout.remote))
-    # The token is for one host: it is sent to no other, whatever a remote is called.
-    return ("https://api.github.com", place.path.strip("/")) if place.hostname in _GITHUB else ("", "")
 
 
 def _open(token: str, repository: str, api_url: str) -> GitHub:

@@ -17,7 +17,9 @@ _DRIVERS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysq
 _READ_BY_DUCKDB = {".parquet", ".pq"}
 
 
-def extras(event: Event, part: str, start: Path, *, config_path: Path | None = None) -> list[str]:
+def extras(
+    event: Event, part: str, start: Path, *, config_path: Path | None = None, deploys: bool = False
+) -> list[str]:
     """
     Name the extras that *event* needs, ordered.
 
@@ -26,13 +28,13 @@ def extras(event: Event, part: str, start: Path, *, config_path: Path | None = N
         part: "all", "train" or "record".
         start: Where the checkout is; a job without one has the configuration of nobody.
         config_path: The configuration, where it is not mlops.yaml.
+        deploys: Whether a target is named that is to be deployed to.
     """
     if event.nothing:
         return []
     config = _config(start, config_path)
-    return sorted(
-        {*_of_github(part), *_of_store(config), *_of_training(config, event, part), *_of_targets(config, event)}
-    )
+    targets = _of_targets(config, event, deploys=deploys)
+    return sorted({*_of_github(part), *_of_store(config), *_of_training(config, event, part), *targets})
 
 
 def _config(start: Path, path: Path | None) -> Config | None:
@@ -63,6 +65,9 @@ def _of_training(config: Config | None, event: Event, part: str) -> Iterator[str
         yield "data"
 
 
-def _of_targets(config: Config | None, event: Event) -> Iterator[str]:
-    if config and event.kind == "tag" and any(target.kind == "kubernetes" for target in config.targets.values()):
-        yield "kubernetes"
+def _of_targets(config: Config | None, event: Event, *, deploys: bool) -> Iterator[str]:
+    targets = config.targets.values() if config and (event.kind == "tag" or deploys) else ()
+    if any(target.kind == "kubernetes" for target in targets):
+        yield from ("kubernetes",) if deploys else ("image", "kubernetes")
+    if any(str(getattr(target.options, "uri", "")).startswith("s3://") for target in targets):
+        yield "s3"

@@ -90,4 +90,4 @@ def _answered(event: Event, *, config_name: str, into: Path, notify: Notify) -> 
         return Reaction(0, nothing="the comment orders nothing")
     project = record_bundles.open_project(event, into / "repository", config_name=config_name)
     done = answer_comment.answer(project, event, reach_github.connect(event), notify)
-    return Reaction(0, nothing=done.nothing, comment_url=done.url, missing=done.missing)
+    return Reaction(0, nothing=done.nothing, comment_url=done.url, missing=done.missing, next=done.next)

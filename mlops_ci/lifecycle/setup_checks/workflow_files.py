@@ -54,7 +54,9 @@ class Step:
 
     @property
     def part(self) -> str:
-        """Which part it does; "" if only the run will know."""
+        """Which part it does, "deploy" for a target that waited for an approval; "" if only the run will know."""
+        if self.inputs.get("deploy"):
+            return "deploy"
         part = self.inputs.get("part", "") or "all"
         return part if part in {"all", "train", "record"} else ""
 

@@ -65,6 +65,8 @@ def _needed(job: Job, reached: set[str], config: Config) -> list[Choice]:
     """What *job* takes on the events that it is *reached* by."""
     if job.parts <= {"train"}:
         return [("contents: read",)]
+    if job.parts == {"deploy"}:
+        return [("contents: write",), ("deployments: write",), ("actions: read",)]
     needed: list[Choice] = [("contents: write",)]
     if reached & {"pull_request", "workflow_run"} and config.report.comment != "never":
         needed.append(("pull-requests: write",))

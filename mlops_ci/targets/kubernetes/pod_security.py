@@ -1,5 +1,5 @@
 """
-The Pod Security Standard "restricted", and two wishes of ours on top: a read-only root, and limits.
+The Pod Security Standard "restricted", and wishes of ours on top: a read-only root, limits, no token of the cluster.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 """
@@ -21,13 +21,20 @@ _SYSCTLS = {
     "net.ipv4.tcp_keepalive_probes",
 }
 
+_SELINUX = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+_APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
+
 
 def problems(document: dict[str, Any]) -> list[str]:
     """Return what the pods of *document* may do and should not; nothing for what has no pods."""
     spec = pod_spec(document)
     if spec is None:
         return []
-    return [*_pod(spec), *(problem for container in containers(document) for problem in _container(container, spec))]
+    return [
+        *_pod(spec),
+        *_apparmor_of(document),
+        *(problem for container in containers(document) for problem in _container(container, spec)),
+    ]
 
 
 def pod_spec(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -54,11 +61,34 @@ def _pod(spec: dict[str, Any]) -> Iterator[str]:
     for volume in spec.get("volumes") or []:
         for kind in sorted(set(volume) - {"name"} - _VOLUMES):
             yield f"the volume {volume.get('name')} is a {kind}"
+        if any(each.get("serviceAccountToken") for each in _part(volume, "projected").get("sources") or []):
+            yield f"the volume {volume.get('name')} has a token of the service account"
     for sysctl in _part(spec, "securityContext").get("sysctls") or []:
         if sysctl.get("name") not in _SYSCTLS:
             yield f"the sysctl {sysctl.get('name')} is set"
     if spec.get("automountServiceAccountToken") is not False:
         yield "automountServiceAccountToken is not false"
+    yield from _confinement(_part(spec, "securityContext"), "the pod")
+
+
+def _apparmor_of(document: dict[str, Any]) -> Iterator[str]:
+    """The pods' annotations, which said it before there was a field."""
+    metadata = document if document.get("kind") == "Pod" else _part(_part(document, "spec"), "template")
+    for key, value in _part(_part(metadata, "metadata"), "annotations").items():
+        if str(key).startswith(_APPARMOR_ANNOTATION) and not str(value).startswith(("runtime/default", "localhost/")):
+            yield f"the container {str(key).removeprefix(_APPARMOR_ANNOTATION)} has the AppArmor profile {value}"
+
+
+def _confinement(context: dict[str, Any], who: str) -> Iterator[str]:
+    """What the kernel holds a process to besides."""
+    selinux = _part(context, "seLinuxOptions")
+    if selinux.get("type", "") not in _SELINUX or selinux.get("user") or selinux.get("role"):
+        yield f"{who} has SELinux options of its own"
+    apparmor = _part(context, "appArmorProfile").get("type", "RuntimeDefault")
+    if apparmor not in _PROFILES:
+        yield f"{who} has the AppArmor profile {apparmor}"
+    if _part(context, "windowsOptions").get("hostProcess"):
+        yield f"{who} is a process of its host"
 
 
 def _container(container: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]:
@@ -71,6 +101,10 @@ def _container(container: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]
     if _part(either, "seccompProfile").get("type") not in _PROFILES:
         yield f"the container {name} has no seccompProfile of {' or '.join(_PROFILES)}"
     yield from _privileges(own, name)
+    yield from _confinement(own, f"the container {name}")
+    for hook in _handlers(container):
+        if any(_part(hook, kind).get("host") for kind in ("httpGet", "tcpSocket")):
+            yield f"the container {name} has a probe or hook that asks another host"
     if any(port.get("hostPort") for port in container.get("ports") or []):
         yield f"the container {name} takes a port of its host"
     if own.get("readOnlyRootFilesystem") is not True:
@@ -92,6 +126,12 @@ def _privileges(own: dict[str, Any], name: Any) -> Iterator[str]:
         yield f"the container {name} does not drop ALL capabilities"
     for added in sorted(set(capabilities.get("add") or []) - {"NET_BIND_SERVICE"}):
         yield f"the container {name} adds the capability {added}"
+
+
+def _handlers(container: dict[str, Any]) -> list[dict[str, Any]]:
+    """The probes and hooks of *container*."""
+    probes = [_part(container, f"{kind}Probe") for kind in ("startup", "readiness", "liveness")]
+    return [*probes, *(_part(_part(container, "lifecycle"), kind) for kind in ("postStart", "preStop"))]
 
 
 def _part(document: dict[str, Any], key: str) -> dict[str, Any]:

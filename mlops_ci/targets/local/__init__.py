@@ -7,7 +7,7 @@ again (the service, the rendered `process.yaml`, its log) and `process.json`, wh
 
 from __future__ import annotations
 
-import fcntl
+import difflib
 import os
 import shutil
 import time
@@ -18,15 +18,16 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from mlops_ci import digests
 from mlops_ci.errors import InputError, ServiceError, UsageError
 from mlops_ci.release import SERVICE_ENV, Release
 from mlops_ci.rendering import render_tree
-from mlops_ci.targets import Check, Status, Verify, nothing_to_verify
+from mlops_ci.targets import Change, Check, Order, Smoke, Status, Tell, nothing_to_say, nothing_to_smoke
 from mlops_ci.targets.local import processes
-from mlops_ci.targets.local.process import Process, ask, last_words, read, runnable
+from mlops_ci.targets.local.process import Process, ask, asking, last_words, read, runnable
+from mlops_ci.targets.local.state import Running, State, held, said
 
 _POLL_S = 0.1
+_PORT_TIMEOUT_S = 3.0
 _INHERIT = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER"]
 _WHERE = {
     "api_keys": ["MLOPS_API_KEYS", "MLOPS_API_KEYS_FILE"],
@@ -53,28 +54,17 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 10.0
 
 
-class _Running(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of one version. *release* names its folder; *replaces* is what runs again if it fails."""
-
-    handle: processes.Handle
-    process: Process
-    release: str
-    content: str
-    plan_digest: str = ""
-    ready: bool = False
-    replaces: _Running | None = None
-
-
 class LocalTarget:
     """Runs one version at a time, on one port."""
 
     Options: ClassVar[type[msgspec.Struct]] = LocalOptions
-    applies: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = False
 
-    def __init__(self, name: str, options: LocalOptions, *, state: Path) -> None:
+    def __init__(self, name: str, options: LocalOptions, *, project: str, state: Path) -> None:
+        del project  # the folder is this project's own
         self._name = name
         self._options = options
-        self._home = state
+        self._state = State(state)
 
     def render(self, release: Release, overrides: Path | None = None) -> dict[str, str]:
         """Render `process.yaml`; see `Target.render`."""
@@ -102,38 +92,105 @@ class LocalTarget:
             return Check(problems=[str(error)])
         return Check()
 
-    def apply(self, bundle: Path, *, plan_digest: str = "", verify: Verify = nothing_to_verify) -> str:
-        """Stop what ran, start what was rendered, go back if that fails; see `Target.apply`."""
-        place = bundle / "targets" / self._name / "process.yaml"
-        if not place.is_file():
-            raise InputError(f"the bundle has no targets/{self._name}/process.yaml", hint="render it first")
-        text = place.read_text(encoding="utf-8")
-        process = read(text)
+    def plan(self, files: Mapping[str, str]) -> list[Change]:
+        """Compare `process.yaml` with that of what runs; see `Target.plan`."""
+        process = read(files.get("process.yaml", ""))
+        what = f"{process.title} at {process.url}"
+        running = self._state.recorded()
+        if running is None or not processes.alive(running.handle):
+            return [Change(action="create", what=what)]
+        before, after = (text.splitlines(keepends=True) for text in (self._state.text(running), files["process.yaml"]))
+        title = running.process.title
+        diff = "".join(
+            difflib.unified_diff(before, after, f"process.yaml ({title})", f"process.yaml ({process.title})")
+        )
+        return [Change(action="update" if diff else "same", what=what, diff=diff)]
+
+    @contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """Hold the target's folder; the lock ends with its process; see `Target.lock`."""
+        with held(self._state.home, self._name, owner):
+            yield
+
+    def apply(self, order: Order, tell: Tell = nothing_to_say) -> None:
+        """Stop what runs and start what was ordered, unless it is what runs; see `Target.apply`."""
+        if "process.yaml" not in order.files:
+            raise InputError(f"there is no process.yaml for {self._name}", hint="render it first")
+        process = read(order.files["process.yaml"])
         argv = runnable(process)
-        content = digests.of_tree([digests.reference(place, "process.yaml"), *digests.of_files(bundle / "service")])
-        with self._lock():
-            before = self._recorded()
-            if before and before.content == content and before.plan_digest == plan_digest and self._answers(before):
-                return before.process.url
+        with said():
+            release = self._state.release(order)
+            before = self._state.recorded()
+            same = before and before.release == release and before.plan_digest == order.plan_digest
+            if before and same and self._answers(before):
+                tell(f"{process.title} runs already")
+                return
             self._claim_port(process, before)
-            release = self._keep(bundle / "service", text, content)
-            fallback = before if before and before.ready else before.replaces if before else None
-            running = _Running(
+            self._state.keep(order, release)
+            running = Running(
                 handle=processes.announced(),
                 process=process,
                 release=release,
-                content=content,
-                plan_digest=plan_digest,
-                replaces=msgspec.structs.replace(fallback, replaces=None) if fallback else None,
+                plan_digest=order.plan_digest,
+                replaces=before.good if before else None,
             )
-            if before:
-                processes.stop(before.handle, before.process.stop_timeout_s)
-            self._replace(running, argv, verify)
+            self._replace(before, running, argv, tell)
+
+    def wait(self, order: Order, tell: Tell = nothing_to_say) -> str:
+        """Ask it until it is ready; see `Target.wait`."""
+        del tell  # a start takes seconds
+        running = self._begun(order)
+        process, log = running.process, self._state.log(running)
+        end = time.monotonic() + process.start_timeout_s
+        while ask(process.probe_url, process.ready) is None:
+            if not processes.alive(running.handle):
+                raise ServiceError(f"{process.title} ended before it was ready: {last_words(log)}", hint=_hint(log))
+            if time.monotonic() > end:
+                raise ServiceError(
+                    f"{process.title} was not ready within {process.start_timeout_s:g} s", hint=_hint(log)
+                )
+            time.sleep(_POLL_S)
         return process.url
+
+    def verify(self, order: Order, smoke: Smoke = nothing_to_smoke) -> None:
+        """Let the process say what it is, try it, and keep it as what can be gone back to; see `Target.verify`."""
+        running = self._begun(order)
+        process = running.process
+        if not self._answers(running):
+            raise ServiceError(
+                f"{process.url} answers, and does not say that it is {process.title}",
+                hint=_hint(self._state.log(running)),
+            )
+        smoke(asking(process.probe_url))
+        before = running.replaces
+        if before and before.release == running.release:
+            before = before.replaces
+        with said():
+            self._state.record(msgspec.structs.replace(running, ready=True, replaces=before))
+            self._state.prune(running, before)
+
+    def rollback(self, order: Order | None, tell: Tell = nothing_to_say) -> None:
+        """Start again what is kept of *order*, else what passed before; see `Target.rollback`."""
+        with said():
+            running = self._state.recorded()
+            wanted = self._wanted(running, order)
+            if wanted is None:
+                if running:
+                    processes.stop(running.handle, running.process.stop_timeout_s)
+                self._state.forget()
+            elif running is None or running != wanted or not self._answers(running):
+                try:
+                    argv = runnable(wanted.process)
+                except UsageError as error:
+                    raise ServiceError(f"{wanted.process.title}: {error}", hint=error.hint) from error
+                again = msgspec.structs.replace(
+                    wanted, handle=processes.announced(), ready=False, replaces=running.good if running else None
+                )
+                self._replace(running, again, argv, tell)
 
     def status(self) -> Status | None:
         """Ask the process that was started last; see `Target.status`."""
-        running = self._recorded()
+        running = self._state.recorded()
         if running is None or not processes.alive(running.handle):
             return None
         process = running.process
@@ -148,135 +205,88 @@ class LocalTarget:
 
     def remove(self) -> bool:
         """Stop it and forget it; see `Target.remove`."""
-        if not self._home.is_dir():
+        if not self._state.home.is_dir():
             return False
-        with self._lock():
-            running = self._recorded()
+        with self.lock(f"`remove` in process {os.getpid()}"), said():
+            running = self._state.recorded()
             stopped = running is not None and processes.stop(running.handle, running.process.stop_timeout_s)
-            (self._home / "process.json").unlink(missing_ok=True)
-            shutil.rmtree(self._home / "releases", ignore_errors=True)
+            self._state.forget()
+            shutil.rmtree(self._state.home / "releases", ignore_errors=True)
         return stopped
 
-    def _replace(self, running: _Running, argv: list[str], verify: Verify) -> None:
-        """Start *running*; if it does not become ready and right, start again what it replaces and say so."""
-        try:
-            running = self._start(running, argv)
-            self._wait(running)
-            verify(running.process.url)
-        except ServiceError as error:
-            processes.stop(running.handle, running.process.stop_timeout_s)
-            raise ServiceError(f"{error}; {self._go_back(running.replaces)}", hint=error.hint) from error
-        self._record(msgspec.structs.replace(running, ready=True, replaces=None))
-        for folder in (self._home / "releases").iterdir():
-            if folder.name != running.release:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _go_back(self, before: _Running | None) -> str:
-        if before is None:
-            (self._home / "process.json").unlink(missing_ok=True)
-            return "nothing ran before, and nothing runs now"
-        again = msgspec.structs.replace(before, handle=processes.announced(), ready=False, replaces=before)
-        try:
-            again = self._start(again, runnable(before.process))
-            self._wait(again)
-        except (ServiceError, UsageError) as error:
-            return f"and {before.process.title}, which ran before, does not start again either: {error}"
-        self._record(msgspec.structs.replace(again, ready=True, replaces=None))
-        return f"{before.process.title} runs again"
-
-    def _start(self, running: _Running, argv: list[str]) -> _Running:
-        folder = self._home / "releases" / running.release
-        log = folder / "service.log"
+    def _replace(self, before: Running | None, running: Running, argv: list[str], tell: Tell) -> None:
+        """Stop *before* and start *running*, which is noted first."""
+        folder = self._state.folder(running)
+        if before and processes.stop(before.handle, before.process.stop_timeout_s):
+            tell(f"{before.process.title} is stopped")
+        log = self._state.log(running)
         if log.exists():
             log.replace(folder / "service.log.1")
-        self._record(running)  # before it starts, so that a kill right now leaves nothing that cannot be found
+        self._state.record(running)
         environment = {name: os.environ[name] for name in running.process.inherit if name in os.environ}
         for name, path in running.process.folders.items():
-            (self._home / path).mkdir(parents=True, exist_ok=True)
-            environment[name] = str(self._home / path)
+            (self._state.home / path).mkdir(parents=True, exist_ok=True)
+            environment[name] = str(self._state.home / path)
+        environment |= running.process.env
         try:
-            handle = processes.start(
-                running.handle,
-                argv,
-                env=environment | running.process.env,
-                folder=folder / "service",
-                log=log,
-            )
+            handle = processes.start(running.handle, argv, env=environment, folder=folder / "service", log=log)
         except OSError as error:
             raise ServiceError(f"{running.process.title} does not start: {argv[0]}: {error.strerror}") from error
-        running = msgspec.structs.replace(running, handle=handle)
-        self._record(running)
+        self._state.record(msgspec.structs.replace(running, handle=handle))
+        tell(f"{running.process.title} starts as process {handle.pid}")
+
+    def _begun(self, order: Order) -> Running:
+        """What `apply` or `rollback` started, if that is what *order* names."""
+        running, process = self._state.recorded(), read(order.files.get("process.yaml", ""))
+        if running is None:
+            raise ServiceError(f"nothing runs on {self._name}, where {process.title} should", hint="apply it first")
+        if running.process.digest != process.digest or running.process.title != process.title:
+            raise ServiceError(f"{running.process.title} runs on {self._name}, and not {process.title}")
         return running
 
-    def _wait(self, running: _Running) -> None:
-        """Return when *running* is ready and says that it is what it should be."""
-        process, log = running.process, self._home / "releases" / running.release / "service.log"
-        hint = f"what it said is in {log}"
-        end = time.monotonic() + process.start_timeout_s
-        while ask(process.probe_url, process.ready) is None:
-            if not processes.alive(running.handle):
-                raise ServiceError(f"{process.title} ended before it was ready: {last_words(log)}", hint=hint)
-            if time.monotonic() > end:
-                raise ServiceError(f"{process.title} was not ready within {process.start_timeout_s:g} s", hint=hint)
-            time.sleep(_POLL_S)
-        if not self._answers(running):
-            raise ServiceError(f"{process.url} answers, and does not say that it is {process.title}", hint=hint)
+    def _wanted(self, running: Running | None, order: Order | None) -> Running | None:
+        """What a rollback to *order* has to start: what passed last, unless another one was named that is kept."""
+        good = running.good if running else None
+        if order is None:
+            return good
+        known = [each for each in (good, good.replaces if good else None) if each]
+        process = read(order.files.get("process.yaml", ""))
+        for each in known:
+            if each.process == process and order.plan_digest in {each.plan_digest, ""}:
+                return each
+        try:
+            release = self._state.release(msgspec.structs.replace(order, service=None))
+        except UsageError as error:
+            if good and running and not running.ready:
+                return good
+            raise ServiceError(f"{process.title} cannot be started again: {error}", hint=error.hint) from error
+        handle = processes.Handle(token="")
+        return Running(handle=handle, process=process, release=release, plan_digest=order.plan_digest)
 
-    def _answers(self, running: _Running) -> bool:
+    def _answers(self, running: Running) -> bool:
         said = ask(running.process.probe_url, running.process.metadata) if processes.alive(running.handle) else None
-        with suppress(ValueError, TypeError):
-            return said is not None and msgspec.json.decode(said)["digest"] == running.process.digest
+        with suppress(ValueError, TypeError, KeyError):
+            return said is not None and bool(msgspec.json.decode(said)["digest"] == running.process.digest)
         return False
 
-    def _claim_port(self, process: Process, before: _Running | None) -> None:
+    def _claim_port(self, process: Process, before: Running | None) -> None:
         """Refuse before anything is stopped if somebody else has the port."""
         ours = processes.members(before.handle) if before else []
         if before and ours and before.process.port == process.port:
             return
-        if processes.listens(process.host, process.port):
+        # A process that has just died holds its port for a moment longer, and nobody is seen to.
+        end = time.monotonic() + (_PORT_TIMEOUT_S if before else 0)
+        while processes.listens(process.host, process.port):
             found = processes.holder(process.port)
+            if not found and time.monotonic() < end:
+                time.sleep(_POLL_S)
+                continue
             who = f"{found[1]} (process {found[0]})" if found else "another process"
             raise ServiceError(
                 f"port {process.port} is taken by {who}",
                 hint=f"end it, or give targets.{self._name}.port another number",
             )
 
-    def _keep(self, service: Path, text: str, content: str) -> str:
-        """Copy what will run to where it can run again; the bundle may vanish."""
-        name = content.removeprefix("sha256:")[:16]
-        place, partial = self._home / "releases" / name, self._home / "releases" / f".{name}"
-        if not place.exists():
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(service, partial / "service")
-            (partial / "process.yaml").write_text(text, encoding="utf-8")
-            partial.rename(place)
-        return name
 
-    def _recorded(self) -> _Running | None:
-        try:
-            return msgspec.json.decode((self._home / "process.json").read_bytes(), type=_Running)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise InputError(f"{self._home / 'process.json'} cannot be read: {error}") from error
-
-    def _record(self, running: _Running) -> None:
-        partial = self._home / ".process.json"
-        partial.write_bytes(msgspec.json.encode(running))
-        partial.replace(self._home / "process.json")
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Hold the target for this process; the system lets go of it whatever happens to us."""
-        try:
-            self._home.mkdir(parents=True, exist_ok=True)
-            with (self._home / "lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield
-        except BlockingIOError as error:
-            raise ServiceError(
-                f"another command is changing the target {self._name!r} on this machine",
-                hint="wait for it, then run the same command again",
-            ) from error
-        except OSError as error:
-            raise ServiceError(f"{error.filename or self._home}: {error.strerror}") from error
+def _hint(log: Path) -> str:
+    return f"what it said is in {log}"

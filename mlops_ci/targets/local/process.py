@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mlops_ci.errors import InputError, MissingDependency, UsageError
+from mlops_ci.errors import InputError, MissingDependency, ServiceError, UsageError
+from mlops_ci.targets import Answer, Ask
 
 _ASK_TIMEOUT_S = 2.0
+_ANSWER_TIMEOUT_S = 30.0
 _TAIL_BYTES = 20_000
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -107,6 +109,26 @@ def ask(url: str, path: str) -> bytes | None:
         return None
     finally:
         connection.close()
+
+
+def asking(url: str) -> Ask:
+    """Return how the service at *url* is asked; no proxy is asked, and no redirect followed."""
+    place = urlsplit(url)
+
+    def asked(path: str, body: bytes | None) -> Answer:
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER_TIMEOUT_S)
+        try:
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            why = str(error) or type(error).__name__
+            raise ServiceError(f"{url}{path} did not answer: {why}", hint="the log of the service says more") from error
+        finally:
+            connection.close()
+
+    return asked
 
 
 def last_words(log: Path) -> str:

@@ -166,10 +166,10 @@ def test_what_repeats_can_be_said_once():
             "registry: {tag: v1}",
             '2: registry.tag: found "v1"; allowed: a git tag with one {version} in it, such as {model}@v{version}',
         ),
-        ("targets: {a: {port: 1}}", "2: targets.a.kind: is missing; allowed: kubernetes or local"),
+        ("targets: {a: {port: 1}}", "2: targets.a.kind: is missing; allowed: kubernetes or local or uri"),
         (
             "targets: {a: {kind: locl}}",
-            "2: targets.a.kind: found \"locl\"; allowed: kubernetes or local; did you mean 'local'?",
+            "2: targets.a.kind: found \"locl\"; allowed: kubernetes or local or uri; did you mean 'local'?",
         ),
         ("targets: {a: {kind: local}}", "2: targets.a.port: is missing; allowed: a whole number from 1 to 65535"),
         ("targets: {a: {kind: local, prot: 1, port: 1}}", "2: targets.a.prot: unknown key; did you mean 'port'?"),

@@ -11,6 +11,7 @@ from mlops_ci.entities import (
     Curve,
     GateReport,
     GateResult,
+    ManifestChange,
     MetricChange,
     Policy,
     RunPointer,
@@ -174,6 +175,23 @@ PLOTTED = changed(
         Curve(metric="val/loss", steps=[0, 10, 20, 40], values=[2.4, 1.4, 0.9, 0.95]),
     ],
 )
+DIFF = """\
+--- a/deployment.yaml
++++ b/deployment.yaml
+@@ -25,3 +25,3 @@
+ spec:
+-  replicas: 3
++  replicas: 5
+   revisionHistoryLimit: 5
+"""
+MANIFESTS = changed(
+    EDITED,
+    manifests=[
+        ManifestChange(target="production", diff=DIFF),
+        ManifestChange(target="staging", diff=DIFF, left_out=2),
+        ManifestChange(target="", diff="--- a/x.j2\n+++ b/x.j2\n@@ -1 +1 @@\n-```\n+````\u202e <!-- -->\n"),
+    ],
+)
 SELF_REPORTED = changed(PASSED, self_reported=True)
 
 
@@ -209,6 +227,7 @@ CASES = {
     "no gates": NO_GATES,
     "waived": WAIVED,
     "edited": EDITED,
+    "manifests": MANIFESTS,
     "plotted": PLOTTED,
     "self-reported": SELF_REPORTED,
     "huge": HUGE,

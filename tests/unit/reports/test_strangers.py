@@ -15,6 +15,7 @@ from mlops_ci.entities import (
     Curve,
     GateReport,
     GateResult,
+    ManifestChange,
     MetricChange,
     Policy,
     RunPointer,
@@ -74,6 +75,7 @@ def hostile(evil: str) -> GateReport:
         data=[value, records.replace(value, name=f"{evil}.columns")],
         confusion={"labels": [evil, "b"], "matrix": [[evil, 1], [2, 3]]},
         curves=[Curve(metric=evil, steps=[0, 1], values=[1, 2])],
+        manifests=[ManifestChange(target=evil, diff=f"--- {evil}\n+{evil}\n")],
         notes=[evil],
         ci=CiRun(provider="github", run_id="12", job=evil, cell=json.dumps({evil: evil})),
     )

@@ -14,24 +14,39 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kubernetes_validate import utils
 
-from mlops_ci.errors import ConfigError, UsageError
+from mlops_ci.config import parse
+from mlops_ci.errors import ConfigError
 from mlops_ci.targets import Check
 from mlops_ci.targets.kubernetes import KubernetesOptions, KubernetesTarget
 from mlops_ci.targets.kubernetes.names import dns_name, label_value
+from mlops_ci.targets.kubernetes.objects import SETUP, Scope, objects_in
 from tests.integration.served_model import sample_release
 
 IMAGE = "ghcr.io/acme/cancer@sha256:" + "a" * 64
 VERSIONS = list(dict.fromkeys(utils.major_minor(version) for version in utils.all_versions()))
+MAIN = {VERSIONS[0], VERSIONS[len(VERSIONS) // 2], VERSIONS[-1]}
+FULL = pytest.mark.full
+INGRESS = {
+    "host": "cancer.example.org",
+    "class": "nginx",
+    "path": "/cancer",
+    "tls_secret": "cancer-tls",
+    "annotations": {"cert-manager.io/issuer": "letsencrypt", "mlops-ci/version": "forged"},
+}
+GATEWAY = {"name": "public", "namespace": "gateways", "host": "cancer.example.org", "path": "/cancer"}
+
+TOKEN = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 
 
 def target(name: str = "staging", **options: Any) -> KubernetesTarget:
-    return KubernetesTarget(name, msgspec.convert(options, KubernetesOptions), state=Path("unused"))
+    chosen = msgspec.convert(options, KubernetesOptions)
+    return KubernetesTarget(name, chosen, project="cancer-detection", state=Path("unused"))
 
 
 def rendered(name: str = "staging", *, of: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
     """The manifests, read back, by path."""
     files = target(name, **options).render(sample_release(**{"image": IMAGE, **(of or {})}))
-    return {path: yaml.safe_load(text) for path, text in files.items()}
+    return {path: yaml.safe_load(text) for path, text in files.items() if not path.startswith(SETUP)}
 
 
 def check_with(version: str = "1.31", **changes: dict[str, Any]) -> Check:
@@ -40,11 +55,11 @@ def check_with(version: str = "1.31", **changes: dict[str, Any]) -> Check:
     return target(kubernetes=version).check({path: yaml.safe_dump(document) for path, document in files.items()})
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [pytest.param(each, marks=() if each in MAIN else FULL) for each in VERSIONS])
 def test_every_known_version_takes_the_manifests(version: str) -> None:
-    """Both with and without the autoscaler, by the version's own strict schemas."""
-    for replicas in (3, {"min": 1, "max": 4}):
-        one = target(kubernetes=version, replicas=replicas)
+    """With and without what is asked for, by the version's own strict schemas."""
+    for options in ({"replicas": 3}, {"ingress": INGRESS, "image_pull_secret": "registry"}):
+        one = target(kubernetes=version, **options)
         assert one.check(one.render(sample_release(image=IMAGE))) == Check()
 
 
@@ -81,6 +96,27 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     checked = one.check(one.render(sample_release(image=IMAGE)))
     assert not checked.valid
     assert "pip install 'mlops-ci[kubernetes]'" in checked.unchecked[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"ingress": INGRESS}, {"gateway": GATEWAY}, {"replicas": 2}])
+def test_the_oldest_version_gets_a_sound_structure(options: dict[str, Any]) -> None:
+    """No schema of it is known here, and nothing in it is younger than it."""
+    one = target(kubernetes="1.20", **options)
+    files = one.render(sample_release(image=IMAGE))
+    assert one.check(files).problems == []
+    together = "".join(files.values())
+    for younger in ("unhealthyPodEvictionPolicy", "matchLabelKeys", "autoscaling/v2\n", "policy/v1\n"):
+        assert younger not in together
+
+
+@pytest.mark.parametrize("image", ["ghcr.io/acme/cancer", "ghcr.io/acme/cancer:1.0.0"])
+def test_an_image_without_a_digest_is_told(image: str) -> None:
+    one = target()
+    checked = one.check(one.render(sample_release(image=image)))
+    assert checked.problems == []
+    assert checked.unchecked == [
+        f"deployment.yaml: the image {image} has no digest, so it can become another one",
+    ]
 
 
 def test_an_image_that_is_not_built_is_told() -> None:
@@ -139,6 +175,13 @@ def test_a_resource_of_somebody_elses_is_not_called_valid(tmp_path: Path) -> Non
         (lambda _, box: box["ports"][0].update(hostPort=80), "takes a port of its host"),
         (lambda _, box: box["resources"]["limits"].pop("memory"), "no limit of memory"),
         (lambda pod, _: pod.update(initContainers=[{"name": "init", "image": "x"}]), "the container init may gain"),
+        (lambda pod, _: pod["volumes"].append(TOKEN), "the volume t has a token"),
+        (lambda pod, _: pod["securityContext"].update(seLinuxOptions={"type": "spc_t"}), "the pod has SELinux options"),
+        (lambda _, box: box["securityContext"].update(seLinuxOptions={"user": "u"}), "service has SELinux options"),
+        (lambda _, box: box["securityContext"].update(appArmorProfile={"type": "Unconfined"}), "profile Unconfined"),
+        (lambda pod, _: pod["securityContext"].update(windowsOptions={"hostProcess": True}), "process of its host"),
+        (lambda _, box: box["readinessProbe"]["httpGet"].update(host="10.0.0.1"), "asks another host"),
+        (lambda _, box: box.update(lifecycle={"preStop": {"tcpSocket": {"host": "x"}}}), "asks another host"),
     ],
 )  # fmt: skip
 def test_a_pod_that_may_do_more_than_it_needs_is_a_problem(change: Any, problem: str) -> None:
@@ -148,6 +191,15 @@ def test_a_pod_that_may_do_more_than_it_needs_is_a_problem(change: Any, problem:
     change(pod, pod["containers"][0])
     problems = check_with(**{"deployment.yaml": deployment}).problems
     assert any(each.startswith("deployment.yaml: ") and problem in each for each in problems), problems
+
+
+def test_an_apparmor_profile_said_the_old_way_is_a_problem_too() -> None:
+    deployment = rendered()["deployment.yaml"]
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    annotations["container.apparmor.security.beta.kubernetes.io/service"] = "unconfined"
+    assert check_with(**{"deployment.yaml": deployment}).problems == [
+        "deployment.yaml: the container service has the AppArmor profile unconfined"
+    ]
 
 
 def test_a_selector_that_finds_no_pod_is_a_problem() -> None:
@@ -162,6 +214,14 @@ def test_a_kustomization_that_leaves_something_out_is_a_problem() -> None:
     assert check_with(**{"kustomization.yaml": kustomization}).problems == [
         "kustomization.yaml names gone.yaml, which is not there",
         "kustomization.yaml leaves out configmap.yaml",
+    ]
+
+
+def test_a_kustomization_that_does_more_than_list_is_a_problem() -> None:
+    """`kubectl apply -k` would do it, and a deployment would not."""
+    kustomization = rendered()["kustomization.yaml"] | {"commonLabels": {"a": "b"}}
+    assert check_with(**{"kustomization.yaml": kustomization}).problems == [
+        "kustomization.yaml says commonLabels, which a deployment does not do: write it as a patch"
     ]
 
 
@@ -253,10 +313,172 @@ def test_what_cannot_be_meant_is_refused_with_the_options(options: dict[str, Any
         target(**options)
 
 
-def test_it_does_not_pretend_to_deploy(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not apply them") as caught:
-        target().apply(tmp_path)
-    assert "kubectl apply -k" in caught.value.hint
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ingress": {}},
+        {"ingress": {"host": "no dots and spaces"}},
+        {"ingress": {**INGRESS, "path": "cancer"}},
+        {"ingress": {**INGRESS, "clas": "nginx"}},
+        {"gateway": {"host": "cancer.example.org"}},
+        {"gateway": {**GATEWAY, "name": ""}},
+        {"gateway": {**GATEWAY, "path": "/cancer/"}},
+        {"image_pull_secret": "Upper"},
+    ],
+)
+def test_a_way_from_outside_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        target(**options)
+
+
+def test_an_ingress_and_a_gateway_at_once_are_refused_with_their_place() -> None:
+    text = f"project: p\ntargets:\n  staging:\n    kind: kubernetes\n    ingress: {INGRESS}\n    gateway: {GATEWAY}\n"
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "mlops.yaml")
+    said = "ingress and gateway are both said; one of them brings requests to the service"
+    assert str(caught.value) == f"mlops.yaml:4: targets.staging: {said}"
+
+
+def test_an_ingress_brings_requests_to_the_service() -> None:
+    """Its annotations cannot take the place of those that say where the version comes from."""
+    files = rendered(ingress=INGRESS)
+    found = files["ingress.yaml"]
+    assert found["spec"] == {
+        "ingressClassName": "nginx",
+        "tls": [{"hosts": ["cancer.example.org"], "secretName": "cancer-tls"}],
+        "rules": [
+            {
+                "host": "cancer.example.org",
+                "http": {
+                    "paths": [
+                        {
+                            "path": "/cancer",
+                            "pathType": "Prefix",
+                            "backend": {"service": {"name": "cancer", "port": {"name": "http"}}},
+                        }
+                    ]
+                },
+            }
+        ],
+    }
+    assert found["metadata"]["annotations"]["cert-manager.io/issuer"] == "letsencrypt"
+    assert found["metadata"]["annotations"]["mlops-ci/version"] == "1.0.0"
+    assert "ingress.yaml" in files["kustomization.yaml"]["resources"]
+    assert "cert-manager.io/issuer" not in files["service.yaml"]["metadata"]["annotations"]
+    plain = rendered(ingress={"host": "cancer.example.org"})["ingress.yaml"]["spec"]
+    assert "tls" not in plain
+    assert "ingressClassName" not in plain
+
+
+def test_a_route_leads_from_the_gateway_to_the_service() -> None:
+    """The prefix is its own affair: the service knows none. Its kind is no part of Kubernetes, and nobody checks it."""
+    one = target(gateway=GATEWAY)
+    files = one.render(sample_release(image=IMAGE))
+    route = yaml.safe_load(files["httproute.yaml"])
+    assert route["spec"] == {
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "hostnames": ["cancer.example.org"],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/cancer"}}],
+                "filters": [
+                    {
+                        "type": "URLRewrite",
+                        "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+                    }
+                ],
+                "backendRefs": [{"name": "cancer", "port": 80}],
+            }
+        ],
+    }
+    checked = one.check(files)
+    assert checked.problems == []
+    (told,) = checked.unchecked
+    assert told.startswith("httproute.yaml: nothing is known of HTTPRoute (gateway.networking.k8s.io/v1)")
+    plain = rendered(gateway={"name": "public", "host": "cancer.example.org"})["httproute.yaml"]["spec"]
+    assert plain["parentRefs"] == [{"name": "public"}]
+    assert "filters" not in plain["rules"][0]
+
+
+@pytest.mark.parametrize("options", [{}, {"ingress": INGRESS}, {"gateway": GATEWAY}])
+def test_the_network_policy_lets_requests_in_and_nothing_out(options: dict[str, Any]) -> None:
+    """From everywhere, since nobody knows where controllers and gateways of a cluster are."""
+    policy = rendered(**options)["networkpolicy.yaml"]["spec"]
+    assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": 3000}]}]
+    assert policy["egress"] == []
+
+
+def test_a_private_image_is_pulled_with_the_secret_that_is_named() -> None:
+    pod = rendered(image_pull_secret="registry")["deployment.yaml"]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert "imagePullSecrets" not in rendered()["deployment.yaml"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(("version", "knows"), [("1.20", False), ("1.26", False), ("1.27", True), ("1.37", True)])
+def test_a_field_is_only_said_to_a_version_that_knows_it(version: str, *, knows: bool) -> None:
+    files = rendered(kubernetes=version)
+    spread = files["deployment.yaml"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [constraint.get("matchLabelKeys") == ["pod-template-hash"] for constraint in spread] == [knows, knows]
+    assert ("unhealthyPodEvictionPolicy" in files["poddisruptionbudget.yaml"]["spec"]) == knows
+
+
+APPLY = ["get", "list", "patch", "create", "delete"]
+RIGHTS = {
+    "/serviceaccounts": APPLY,
+    "/configmaps": APPLY,
+    "/services": APPLY,
+    "apps/deployments": APPLY,
+    "autoscaling/horizontalpodautoscalers": APPLY,
+    "policy/poddisruptionbudgets": APPLY,
+    "networking.k8s.io/networkpolicies": APPLY,
+    "networking.k8s.io/ingresses": APPLY,
+    "gateway.networking.k8s.io/httproutes": APPLY,
+    "apps/replicasets": ["get", "list"],
+    "/pods": ["get", "list"],
+    "/events": ["get", "list"],
+    "/pods/log": ["get"],
+    "/services/proxy": ["get", "create"],
+    "coordination.k8s.io/leases": ["get", "create", "update", "delete"],
+}
+
+
+def test_the_deployers_role_is_rendered_and_holds_what_it_needs() -> None:
+    """And neither the kustomization nor a deployment knows of it: nobody gives rights to himself."""
+    one = target(ingress=INGRESS)
+    files = one.render(sample_release(image=IMAGE))
+    namespace, account, role, binding = yaml.safe_load_all(files["setup/deployer.yaml"])
+    found = {
+        f"{group}/{resource}": rule["verbs"]
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert found == RIGHTS
+    assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert account["metadata"]["name"] == binding["subjects"][0]["name"] == "mlops-ci-deployer"
+    assert account["metadata"]["namespace"] == role["metadata"]["namespace"] == "cancer-detection-staging"
+    applied = objects_in(files)
+    assert not {each["kind"] for each in applied} & {"Namespace", "Role", "RoleBinding"}
+    scope = Scope.of("cancer-detection", "staging", "cancer-detection-staging")
+    assert all(scope.has(each) for each in applied)
+    assert not any(scope.has(each) for each in (namespace, account, role, binding))
+
+
+def test_every_kind_that_is_rendered_is_one_that_the_deployer_may_apply() -> None:
+    plurals = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
+    for options in ({"ingress": INGRESS}, {"gateway": GATEWAY}):
+        for each in objects_in(target(**options).render(sample_release())):
+            group = each["apiVersion"].rpartition("/")[0]
+            resource = plurals.get(each["kind"], each["kind"].lower() + "s")
+            assert "patch" in RIGHTS[f"{group}/{resource}"]
+
+
+def test_what_is_set_up_once_is_checked_too() -> None:
+    files = target().render(sample_release(image=IMAGE))
+    wrong = {**files, "setup/deployer.yaml": files["setup/deployer.yaml"].replace("roleRef:", "rolRef:")}
+    assert target().check(files) == Check()
+    (problem,) = target().check(wrong).problems
+    assert problem.startswith("setup/deployer.yaml: ")
 
 
 names = st.text(max_size=90)
