@@ -1,0 +1,1 @@
+"""Deployment on a real Kubernetes."""
