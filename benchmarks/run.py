@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import commands, images, pull_request, serving, step, stores, writers
+from benchmarks import commands, deploying, images, pull_request, serving, step, stores, writers
 from benchmarks.repositories import BIN
 
 SHORT = {
@@ -27,6 +27,7 @@ SHORT = {
     "points": stores.points,
     "best": stores.best,
     "serving": serving.serving,
+    "render": deploying.render,
 }
 LONG = {
     "million": stores.million,
@@ -35,6 +36,7 @@ LONG = {
     "writers": writers.writers,
     "serving-long": serving.serving_long,
     "image": images.image,
+    "deploy": deploying.deploy,
 }
 
 

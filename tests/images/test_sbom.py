@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+from cyclonedx.schema._res import BOM_JSON_STRICT
+from jsonschema import Draft7Validator
+from referencing import Registry, Resource
 
 from mlops_ci.images import sbom
 
@@ -41,15 +44,25 @@ def written(**changes: str) -> bytes:
     return sbom.write("churn", "1.0.0", **facts, epoch=1_700_000_000)
 
 
+def faults(data: bytes) -> list[str]:
+    """What the schema that comes with the library says of an SBOM; its own validator would want 2 s at every import."""
+    path = Path(BOM_JSON_STRICT[SchemaVersion.V1_6])
+    others = [(each.name.replace(".SNAPSHOT", ""), json.loads(each.read_text())) for each in path.parent.glob("*.json")]
+    registry = Registry().with_resources((name, Resource.from_contents(schema)) for name, schema in others)
+    return [
+        error.message
+        for error in Draft7Validator(json.loads(path.read_text()), registry=registry).iter_errors(json.loads(data))
+    ]
+
+
 def test_it_is_valid_and_always_the_same() -> None:
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written().decode()) is None
+    assert faults(written()) == []
     assert written() == written()
     assert written() != written(digest="sha256:" + "2" * 64)
 
 
 def test_the_validator_would_notice() -> None:
-    broken = written().decode().replace('"library"', '"books"', 1)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(broken) is not None
+    assert faults(written().replace(b'"library"', b'"books"', 1))
 
 
 def test_it_names_what_is_installed_with_hashes_and_purls() -> None:

@@ -141,8 +141,10 @@ def _not_configured(seen: _Seen) -> Iterator[Finding]:
     for container in seen.containers:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") == "CreateContainerConfigError":
-            what, hint = _configuration(str(waiting.get("message", "")))
-            yield Finding(f"pod {seen.name} cannot start: {what}", hint, fatal=True)
+            message = str(waiting.get("message", ""))
+            what, hint = _configuration(message)
+            # The kubelet says so, too, while it has only not yet fetched what is there.
+            yield Finding(f"pod {seen.name} cannot start: {what}", hint, fatal="failed to sync" not in message)
 
 
 def _configuration(message: str) -> tuple[str, str]:

@@ -300,6 +300,13 @@ def test_a_paused_deployment_waits_for_nothing_but_its_people() -> None:
     assert first(paused).hint == "kubectl rollout resume deployment/good"
 
 
+@pytest.mark.parametrize("kind", ["secret", "configmap"])
+def test_what_the_kubelet_has_not_yet_fetched_is_waited_for(kind: str) -> None:
+    late = state("nosecret")
+    service(late)["state"]["waiting"]["message"] = f"failed to sync {kind} cache: timed out waiting for the condition"
+    assert [(each.fatal, "failed to sync" in each.sentence) for each in found(late)] == [(False, True)]
+
+
 @given(text=st.text(), name=st.sampled_from(["nosecret", "noimage", "quota", "cpu", "nomount", "noexec", "noready"]))
 def test_whatever_a_cluster_says_is_one_printable_line(text: str, name: str) -> None:
     odd = state(name)
