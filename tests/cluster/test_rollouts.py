@@ -138,6 +138,7 @@ def test_a_container_that_crashed_has_the_last_word(failures: dict[str, Future[O
     assert len(said) <= 6
 
 
+@pytest.mark.full  # test_deployments upgrades, too
 def test_an_upgrade_is_followed_to_its_end_and_asked_through_the_api(
     api: Api, kubeconfig: Path, namespace: str, make_image: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_an_image_of_a_plain_model_answers_with_nothing_but_tmp_to_write_to(make
         assert shop.docker("diff", container) == ""
 
 
+@pytest.mark.full  # test_to_the_cluster rolls one by one on Kubernetes
 def test_a_rollout_loses_no_request_and_a_killed_container_comes_back(make_project: Make, shop: Shop) -> None:
     """Under load: the old version is stopped when the new one is ready, and then the new one is killed."""
     place = make_project(f"{shop.registry.name}/rolled")
@@ -105,7 +106,7 @@ def test_a_rollout_loses_no_request_and_a_killed_container_comes_back(make_proje
     place.commit({"params.json": '{"factor": 2.0}'})
     release(place, "1.1.0")
     two = image_of(place, "--builder", "docker")["image"]["reference"]
-    options = [*SECURED, "--env", "MLOPS_DRAIN_S=5"]
+    options = [*SECURED, "--env", "MLOPS_DRAIN_S=15"]
     with running(shop, one, *options) as (old, first), running(shop, two, *options) as (new, second):
         with Traffic([first, second], body=b'{"records": [{"x": 3.0}]}') as traffic:
             traffic.wait_for(20)
