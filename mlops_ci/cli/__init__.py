@@ -137,7 +137,9 @@ def _complain(message: str, hint: str, code: int, options: Mapping[str, Any]) ->
     """Say what went wrong and what to do, after the traceback if that is asked for; return *code*."""
     if options.get("debug"):
         traceback.print_exc()
-    click.echo(f"mlops-ci: {message}", err=True)
+    from mlops_ci.cli.show import printable
+
+    click.echo(f"mlops-ci: {printable(message)}", err=True)
     if hint:
         click.echo(f"  {hint}", err=True)
     return code

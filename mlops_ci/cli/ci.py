@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from mlops_ci.cli import show
+from mlops_ci.cli import deploy, show
 
 if TYPE_CHECKING:
     from mlops_ci.ci import Event
@@ -135,6 +135,8 @@ def _publish(reaction: Reaction, event: Event, folder: Path) -> None:
         outputs.values["report"] = str(path)
         ci.write_summary(markdown)
     outputs.write()
+    for deployed in reaction.deployed:
+        deploy.tell(deployed, json_output=False)
     if reaction.nothing:
         click.echo(ci.annotation("notice", reaction.nothing, title="mlops-ci"))
     _annotate(reaction)

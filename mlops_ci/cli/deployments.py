@@ -105,7 +105,7 @@ def lock(ctx: click.Context, target: str, reason: str, length: str) -> None:
         raise UsageError(f"{length!r} is no length of time", hint="say 30m, 2h, 1d or 1w")
     for_s = int(length[:-1]) * _UNITS_S[length[-1]]
     held = locks.lock(show.project_of(ctx), target, reason=reason, for_s=for_s)
-    click.echo(f"{target} is locked until {show.minute(held.lock.expires)}: {reason}")
+    click.echo(f"{target} is locked until {show.minute(held.lock.expires)}: {show.printable(reason)}")
 
 
 @command.command("unlock")
@@ -118,7 +118,7 @@ def unlock(ctx: click.Context, target: str, reason: str) -> None:
     from mlops_ci.lifecycle.deploying import locks
 
     held = locks.unlock(show.project_of(ctx), target, reason=reason)
-    click.echo(f"{target} is free; {held.owner} had locked it: {held.lock.reason}")
+    click.echo(f"{target} is free; {show.printable(f'{held.owner} had locked it: {held.lock.reason}')}")
 
 
 @command.command("locks")

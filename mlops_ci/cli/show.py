@@ -32,7 +32,7 @@ def notifier(ctx: click.Context) -> Callable[[str], None]:
 
     def notify(sentence: str) -> None:
         if not quiet:
-            click.echo(f"mlops-ci: {sentence}", err=True)
+            click.echo(f"mlops-ci: {printable(sentence)}", err=True)
 
     return notify
 
@@ -89,7 +89,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) 
         drawn.add_column(name, overflow="fold")
     for line in lines:
         # Text, not markup: a branch may be called "[red]".
-        drawn.add_row(*(Text(cell) for cell in line))
+        drawn.add_row(*(Text(printable(cell)) for cell in line))
     draw(drawn)
 
 
@@ -104,6 +104,11 @@ def ago(time: str) -> str:
     return f"{int(seconds)} s ago"
 
 
+def printable(text: str) -> str:
+    """*text*, which a stranger may have written, without what moves a terminal's cursor or turns its colours."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
 def minute(time: str) -> str:
     """A record's *time* to the minute: "2026-05-01 12:00 UTC"."""
     return f"{time[:16].replace('T', ' ')} UTC"
@@ -112,7 +117,7 @@ def minute(time: str) -> str:
 def diff(text: str) -> None:
     """Print a unified diff, in colours on a terminal."""
     for line in text.splitlines():
-        click.secho(line, fg=_DIFF_COLOURS.get(line[:1]))
+        click.secho(printable(line), fg=_DIFF_COLOURS.get(line[:1]))
 
 
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}

@@ -62,6 +62,7 @@ def adopt_or_create(  # noqa: PLR0913  # what GitHub shows of a deployment, each
     description: str,
     production: bool,
     payload: Mapping[str, str],
+    run_sha: str = "",
 ) -> int:
     """
     Return the number of the Deployment of *sha* to *environment*: ours, GitHub's own for this run, or a new one.
@@ -77,13 +78,14 @@ def adopt_or_create(  # noqa: PLR0913  # what GitHub shows of a deployment, each
         description: One line; 140 characters of it are shown.
         production: Whether end users are served.
         payload: What tells this deployment from all others.
+        run_sha: The commit of the workflow run, if that is another: GitHub's own Deployment is of that one.
 
     Raises:
         PermissionMissing: The token may not write deployments.
         UsageError: GitHub does not know *ref*.
         ServiceError: GitHub did not answer.
     """
-    found = _found(hub, sha, environment, run_id, payload)
+    found = _ours(hub, sha, environment, payload) or _of_job(hub, run_sha or sha, environment, run_id)
     if found is not None:
         return found
     what = f"tell of the deployment to {environment}"
@@ -151,11 +153,13 @@ def set_status(
         _retire(hub, deployment)
 
 
-def _found(hub: GitHub, sha: str, environment: str, run_id: int, payload: Mapping[str, str]) -> int | None:
-    every = list(_of(hub, sha, environment))
-    ours = [one.id for one in every if _says(one, payload)]
-    if ours or not run_id:
-        return ours[0] if ours else None
+def _ours(hub: GitHub, sha: str, environment: str, payload: Mapping[str, str]) -> int | None:
+    return next((one.id for one in _of(hub, sha, environment) if _says(one, payload)), None)
+
+
+def _of_job(hub: GitHub, sha: str, environment: str, run_id: int) -> int | None:
+    """The newest that GitHub made for a job of that run."""
+    every = _of(hub, sha, environment) if run_id else []
     return next((one.id for one in every if _is_of_a_job(one) and _is_of_run(hub, one.id, run_id)), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mlops_ci import providers, records
 from mlops_ci.entities import Deployment
@@ -14,6 +14,8 @@ from mlops_ci.records import Record
 
 CHANGES = frozenset({"live", "stopped"})
 """The outcomes of a deployment after which something else serves than before."""
+
+_AHEAD = timedelta(minutes=5)
 
 
 def deployments(project: Project, target: str) -> list[Record]:
@@ -35,9 +37,11 @@ def serving(history: Sequence[Record]) -> Record | None:
     """
     What serves a target with this *history*, oldest first.
 
-    A deployment that failed changes nothing, and what was restored after it is what served before; a stop ends it.
+    A deployment that failed changes nothing, and what was restored after it is what served before; a stop ends it. A
+    record of a future that no clock is wrong enough for is passed over, or it would serve until then.
     """
-    ended = [record for record in history if record.body["status"] in CHANGES]
+    latest = records.moment(records.now()) + _AHEAD
+    ended = [record for record in history if record.body["status"] in CHANGES and records.moment(record.time) <= latest]
     return ended[-1] if ended and ended[-1].body["status"] == "live" else None
 
 

@@ -27,8 +27,8 @@ from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound
 from mlops_ci.lifecycle import find_experiments, policy
 from mlops_ci.lifecycle.approvals import approval_requests, decisions, four_eyes
 from mlops_ci.lifecycle.approvals.approval_requests import Asked
-from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.decisions import Case, Unconfirmed
+from mlops_ci.lifecycle.approvals.github_witness import witness_of
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -123,7 +123,10 @@ def _of_approvals(project: Project, deployed: Record, ruling: DefaultBranch) -> 
     if request is None:
         yield Fact("approval", "request", deployment.request[:12], "wrong", "the ledger has no such record")
         return
-    then = policy.as_it_was(project.checkout, ruling, deployment.policy_sha)
+    history = deployments(project, deployment.plan.target)
+    # What was rolled back to was agreed to when it first went live.
+    first = next((one for one in history if _is_of(one, deployment)), deployed)
+    then = policy.as_it_was(project.checkout, ruling, str(first.body["policy_sha"]))
     try:
         asked = approval_requests.read_request(request, approval_requests.rule_of(then, deployment.plan.target))
     except MlopsCIError as error:
@@ -131,15 +134,18 @@ def _of_approvals(project: Project, deployed: Record, ruling: DefaultBranch) -> 
         return
     needed = f"{asked.request.required} needed"
     yield Fact("approval", "requested", f"{_who(request)} at {request.time}", "stated", needed)
-    history = deployments(project, deployment.plan.target)
-    before = [record for record in history if (record.time, record.id) < (deployed.time, deployed.id)]
+    before = [record for record in history if (record.time, record.id) < (first.time, first.id)]
     asked = replace(asked, changed=approval_requests.last_change(before))
-    case = _case(project, deployed, asked, then, history)
+    case = _case(project, first, asked, then, history)
     for id_ in deployment.approvals:
         if id_ not in found:
             yield Fact("approval", "approved", id_[:12], "wrong", "the ledger has no such record")
         else:
             yield _approval(found[id_], asked, case)
+
+
+def _is_of(record: Record, deployment: Deployment) -> bool:
+    return (record.body["status"], record.body["plan_digest"]) == ("live", deployment.plan_digest)
 
 
 def _case(project: Project, deployed: Record, asked: Asked, then: DefaultBranch, history: list[Record]) -> Case:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,15 +28,18 @@ def hub_of(project: Project, env: Mapping[str, str] | None = None) -> GitHub | N
     Raises:
         MissingDependency: PyGithub is not installed.
     """
+    way = way_to_hub(project, env)
+    return way() if way else None
+
+
+def way_to_hub(project: Project, env: Mapping[str, str] | None = None) -> Callable[[], GitHub] | None:
+    """As `hub_of`, for whoever may never ask it anything: PyGithub is imported when the result is called."""
     found = os.environ if env is None else env
     token = found.get("GITHUB_TOKEN") or found.get("GH_TOKEN") or ""
     api_url, repository = place_of(project, found)
     if not token or not repository:
         return None
-    from mlops_ci import github  # noqa: PLC0415  # a tenth of a second that only GitHub has to cost
-
-    login = _OWN_LOGIN if found.get("MLOPS_CI_OWN_TOKEN") == "true" else ""
-    return github.connect(token=token, repository=repository, api_url=api_url, login=login)
+    return partial(_open, token, repository, api_url, found)
 
 
 def place_of(project: Project, env: Mapping[str, str]) -> tuple[str, str]:
@@ -56,11 +60,15 @@ def connect(event: Event, env: Mapping[str, str] | None = None) -> GitHub | None
     Raises:
         MissingDependency: PyGithub is not installed.
     """
-    from mlops_ci import github  # noqa: PLC0415  # a tenth of a second that only CI has to pay
-
     found = os.environ if env is None else env
     token = found.get("GITHUB_TOKEN", "")
     if not token or not event.repository:
         return None
-    login = _OWN_LOGIN if found.get("MLOPS_CI_OWN_TOKEN") == "true" else ""
-    return github.connect(token=token, repository=event.repository, api_url=event.api_url, login=login)
+    return _open(token, event.repository, event.api_url, found)
+
+
+def _open(token: str, repository: str, api_url: str, env: Mapping[str, str]) -> GitHub:
+    from mlops_ci import github  # noqa: PLC0415  # a tenth of a second that only GitHub has to cost
+
+    login = _OWN_LOGIN if env.get("MLOPS_CI_OWN_TOKEN") == "true" else ""
+    return github.connect(token=token, repository=repository, api_url=api_url, login=login)

@@ -7,22 +7,25 @@ today and checked tomorrow, in another clone.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mlops_ci import digests, providers, records, targets
+from mlops_ci import providers, records, targets
 from mlops_ci.config import Config
 from mlops_ci.config import Target as TargetConfig
-from mlops_ci.entities import ArtifactRef, Image, ModelVersion, Plan
-from mlops_ci.errors import ConfigError, NotFound, UsageError
+from mlops_ci.entities import Image, ModelVersion, Plan
+from mlops_ci.errors import ConfigError, IntegrityError, NotFound, UsageError
 from mlops_ci.lifecycle.project import Project, state_home, web_address
 from mlops_ci.release import Release, image_files, service_files
 from mlops_ci.targets import Target
 
 _MARKER = ".rendered-by-mlops-ci"
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/\[\]-]*")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,20 @@ def render(
         if checked.problems:
             raise ConfigError(f"what is rendered for {name} is not valid: {'; '.join(checked.problems)}")
         notes += [f"{name}: {sentence}" for sentence in checked.unchecked]
-        plans[name] = _plan(project.config, version, release, name, {**service, **rendered})
+        plans[name] = _plan(project.config, version, release, name, told(service, rendered))
         texts |= {f"targets/{name}/{path}": text for path, text in rendered.items()}
     _write(into, texts)
     if with_model:
         fetch_model(project, version, into / "service" / "model")
     return Bundle(into, sorted(texts), every, plans, opened, notes)
+
+
+def told(service: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    """All that a deployment to one target is made of but the model, text by path: its digest is a plan's."""
+    return {
+        **{f"service/{path}": text for path, text in service.items()},
+        **{f"target/{path}": text for path, text in files.items()},
+    }
 
 
 def open_target(config: Config, name: str) -> Target:
@@ -110,13 +121,27 @@ def target_of(config: Config, name: str) -> TargetConfig:
 
 
 def fetch_model(project: Project, version: ModelVersion, folder: Path) -> None:
-    """Fetch the files of *version* into *folder*; each is verified against its digest."""
+    """
+    Fetch the files of *version* into *folder*; each is verified against its digest.
+
+    Raises:
+        IntegrityError: A path leads out of *folder*: whoever may push can record a version.
+    """
+    places = {file.path: place_in(folder, file.path) for file in version.artifact.files}
     with tempfile.TemporaryDirectory() as name:
         fetched = project.artifacts.get({file.digest for file in version.artifact.files}, Path(name))
         for file in version.artifact.files:
-            place = folder / file.path
+            place = places[file.path]
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(fetched[file.digest], place)
+
+
+def place_in(folder: Path, path: str) -> Path:
+    """Where *path*, which a record names, is in *folder*. Raises `IntegrityError` if it leads out of it."""
+    relative = PurePosixPath(path)
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts or "\0" in path:
+        raise IntegrityError(f"a record names the file {path!r}, which would be outside of its folder")
+    return folder / relative
 
 
 def image_of(project: Project, version_record: str) -> str:
@@ -132,8 +157,12 @@ def image_of(project: Project, version_record: str) -> str:
     if not named or "@" in named:
         return named
     for record in reversed(project.ledger.find(f"image/{version_record}")):
-        image = record.read(Image)
-        if image.pushed and image.digest and repository_of(image.reference) == repository_of(named):
+        try:
+            image = record.read(Image)
+        except IntegrityError:  # one that cannot be read must not keep anybody from deploying
+            continue
+        whole = _REFERENCE.fullmatch(image.reference) and _DIGEST.fullmatch(image.digest)
+        if image.pushed and whole and repository_of(image.reference) == repository_of(named):
             return f"{image.reference}@{image.digest}"
     return named
 
@@ -176,10 +205,6 @@ def release_of(project: Project, version: ModelVersion, version_record: str, *, 
 
 def _plan(config: Config, version: ModelVersion, release: Release, name: str, files: Mapping[str, str]) -> Plan:
     settings = target_of(config, name)
-    rendered = [
-        ArtifactRef(path=path, digest=digests.of_bytes(text.encode()), size_bytes=len(text.encode()))
-        for path, text in files.items()
-    ]
     return Plan(
         target=name,
         kind=settings.kind,
@@ -189,7 +214,7 @@ def _plan(config: Config, version: ModelVersion, release: Release, name: str, fi
         version=version.version,
         version_record=release.version_record,
         model_digest=version.artifact.digest,
-        manifests_digest=digests.of_tree(rendered),
+        manifests_digest=records.digest(files),
         policy_digest=records.digest(settings),
         image=release.image,
     )

@@ -5,7 +5,7 @@
 //
 // Parsing, conditions and expressions are GitHub's own packages (expressions.mjs). The actions of others that ours works
 // with are played by remote.mjs; any other is refused, as are containers, services and reusable workflows. Jobs run one
-// after the other, in the order of `needs`; `concurrency` and `timeout-minutes` are read and not acted on.
+// after the other, in the order of `needs`, and nobody reviews an environment first; `concurrency` and `timeout-minutes` are read and not acted on.
 //
 // The order: workflow, content, event, payload, github (the context), remote (a bare repository), home, workspace,
 // temporary, cache and artifacts (folders), keep (the temporary one is not emptied between jobs), released ({name:
@@ -216,12 +216,14 @@ async function runJob(file, id, job) {
   const wanted = value(at(job, "needs")) ?? [], needs = {};
   for (const name of [].concat(wanted)) needs[name] = { result: result.jobs[name].result, outputs: result.jobs[name].outputs };
   const permissions = value(at(job, "permissions") ?? at(file.value, "permissions")) ?? null;
-  const noted = (result.jobs[id] = { result: "skipped", outputs: {}, permissions, steps: [], cells: 0 });
+  const noted = (result.jobs[id] = { result: "skipped", outputs: {}, permissions, steps: [], cells: 0, environment: "" });
   const contexts = { github: { ...order.github, event: order.payload }, inputs: order.payload.inputs ?? {}, vars: order.vars ?? {}, needs };
   const before = Object.values(needs).map((need) => need.result);
   // A job that needs a skipped one is skipped as well, unless its own condition says otherwise.
   const status = { failed: before.includes("failure"), skipped: before.includes("skipped"), cancelled: Boolean(order.cancelled) };
   if (!holds(file, at(job, "if"), contexts, status)) return;
+  const named = value(at(job, "environment"), contexts) ?? "";
+  noted.environment = named.name ?? named;
   for (const key of ["container", "services", "uses"]) if (at(job, key)) throw Error(`${id}: ${key} is more than is known here`);
   const all = cells(value(at(job, "strategy", "matrix"), contexts));
   noted.result = "success";

@@ -38,6 +38,7 @@ class Job:
         permissions: What its token may do, as the workflow says it; None where it says nothing.
         steps: Those of the action too, in the order of their ends, each with its outcome and its seconds.
         cells: How many of a matrix have run.
+        environment: Whose review GitHub would have waited for; "" where the job names none.
     """
 
     result: str
@@ -45,6 +46,7 @@ class Job:
     permissions: Any
     steps: list[dict[str, Any]]
     cells: int = 1
+    environment: str = ""
 
     def outcome(self, name: str) -> str:
         """How the step ended that is called *name*: success, failure or skipped."""

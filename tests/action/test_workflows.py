@@ -12,10 +12,36 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.action.place import Place
+from tests.action.place import CONFIG, RUNS, Place
+from tests.action.runner import Result
+from tests.cli.test_release import MODEL
+from tests.github import commits, events
+from tests.github.gateway import GitHubServer
 from tests.repositories import git
 
 WRITE = {"contents": "write", "pull-requests": "write", "checks": "write"}
+RELEASE = {
+    "contents": "write",
+    "deployments": "write",
+    "issues": "write",
+    "pull-requests": "read",
+    "actions": "read",
+    "packages": "write",
+}
+
+TAG = "tiny@v1.0.0"
+TRAIN_WITH_MODEL = """\
+import json
+import mlops_ci
+from model import Factor
+
+with mlops_ci.start_run() as run:
+    run.log_metrics({"accuracy": 0.75})
+    run.log_model(Factor(0.75), input_example=[{"x": 1.0}])
+json.dump({"accuracy": 0.75}, open("metrics.json", "w"))
+"""
+
+__all__ = ["commits"]
 
 pytestmark = pytest.mark.xdist_group("action")
 
@@ -63,16 +89,17 @@ def test_rights_are_given_to_jobs_one_by_one_and_explained(tmp_path: Path, optio
 
 
 def test_who_may_write_has_no_checkout(workflows: Path) -> None:
-    """But for a release, which runs no training; and recording is never cancelled."""
+    """But for a release and what it deploys, which run no training; and recording is never cancelled."""
     for path in workflows.iterdir():
         for name, job in read(path)["jobs"].items():
             used = [step.get("uses", "") for step in job["steps"]]
-            if "write" in job["permissions"].values() and name != "release":
-                assert not [each for each in used if each.startswith("actions/checkout")]
+            if "write" in job["permissions"].values():
                 assert not [step for step in job["steps"] if "run" in step]
-                assert "concurrency" not in job
-            if name == "release":
-                assert job["concurrency"]["cancel-in-progress"] is False
+                if name in {"release", "deploy"}:
+                    assert job["concurrency"]["cancel-in-progress"] is False
+                else:
+                    assert not [each for each in used if each.startswith("actions/checkout")]
+                    assert "concurrency" not in job
 
 
 def test_what_is_trained_by_one_job_is_recorded_by_the_other(place: Place, workflows: Path) -> None:
@@ -83,6 +110,7 @@ def test_what_is_trained_by_one_job_is_recorded_by_the_other(place: Place, workf
         "train": "success",
         "record": "success",
         "release": "skipped",
+        "deploy": "skipped",
     }, result.log
     assert result.jobs["train"].permissions == {"contents": "read"}
     assert result.jobs["record"].permissions == WRITE
@@ -134,11 +162,80 @@ def test_a_version_tag_is_released_however_it_is_named(
     result = place.start(workflows / "mlops.yml", event, place.about(**payload))
     assert [result.jobs[name].result for name in ("train", "record")] == ["skipped", "skipped"]
     release = result.jobs["release"]
-    assert release.permissions == {"contents": "write"}
+    assert release.permissions == RELEASE
+    assert result.jobs["deploy"].result == "skipped"
     assert f"checked out {tagged}" in result.log
     assert release.outcome("Look for an environment in the cache") == "skipped"
     # Nothing was trained before, and the sentence says so of the commit that the tag names.
     assert f"no run of commit {tagged[:7]}" in result.log
+
+
+@pytest.fixture
+def released(place: Place, github: GitHubServer) -> Place:
+    """One at a better peer of GitHub, whose version 1.0.0 is tagged and may go to an address of its own."""
+    rule = f"uri: {place.folder}/published, production: true, approval: {{required: 1}}"
+    targets = f"targets:\n  production: {{kind: uri, environment: prod-eu, {rule}}}\n"
+    place.push({"mlops.yaml": CONFIG + targets, "model.py": MODEL, "train.py": TRAIN_WITH_MODEL})
+    subprocess.run([sys.executable, "-m", "mlops_ci", "run"], cwd=place.work, check=True, capture_output=True)
+    place.tagged(TAG)
+    github.world.git = place.remote
+    github.set_permission("octo-lead", "write")
+    place.options |= {"server": github.url, "name": github.repository}
+    return place
+
+
+def started(place: Place, github: GitHubServer, workflow: Path, event: str, payload: dict[str, Any]) -> Result:
+    """Run *workflow*, each of its jobs with a token that may do what the file says."""
+    permissions = {name: job["permissions"] for name, job in read(workflow)["jobs"].items()}
+    tokens = {name: github.token(permissions=each) for name, each in permissions.items()}
+    repository = {"full_name": github.repository, "default_branch": "main", "fork": False}
+    return place.start(workflow, event, {**payload, "repository": repository}, tokens=tokens)
+
+
+def test_a_reviewed_environment_is_deployed_to_by_a_job_of_its_own(
+    released: Place, workflows: Path, github: GitHubServer
+) -> None:
+    """What the first job says is what the second is told; GitHub's runner has its review when it starts that."""
+    github.add_environment("prod-eu", ["octo-lead"])
+    sha = git(released.remote, "rev-parse", TAG)
+    number = github.add_run(next(RUNS), pending=["prod-eu"], event="push", head_branch=TAG, head_sha=sha)
+    github.approve(number, "octo-lead", "prod-eu")
+    github.add_deployment(number, "prod-eu")
+    released.options["run"] = (number, 1)
+    result = started(released, github, workflows / "mlops.yml", "push", {"ref": f"refs/tags/{TAG}", "after": sha})
+    assert {name: job.result for name, job in result.jobs.items()} == {
+        "train": "skipped",
+        "record": "skipped",
+        "release": "success",
+        "deploy": "success",
+    }, result.log
+    first, second = result.jobs["release"], result.jobs["deploy"]
+    assert (first.outputs["next"], first.outputs["version"]) == ("production", "1.0.0")
+    assert first.outputs["plan"].startswith("sha256:")
+    assert (first.environment, second.environment) == ("", "prod-eu")
+    assert "tiny 1.0.0 is live on production" in result.log
+    assert (released.folder / "published/current.json").exists()
+    (shown,) = github.deployments()
+    assert shown["statuses"][0]["state"] == "success"
+
+
+@pytest.mark.full
+def test_without_reviewers_a_comment_starts_the_job_that_deploys(
+    released: Place, workflows: Path, github: GitHubServer
+) -> None:
+    sha = git(released.remote, "rev-parse", TAG)
+    result = started(released, github, workflows / "mlops.yml", "push", {"ref": f"refs/tags/{TAG}", "after": sha})
+    assert (result.jobs["release"].result, result.jobs["deploy"].result) == ("success", "skipped"), result.log
+    assert result.jobs["release"].outputs["next"] == ""
+    (issue,) = github.world.everything(f"{github.world.place}/issues")
+    order = next(line for line in issue["body"].splitlines() if line.startswith("/approve "))
+    for words, results in (("fine", ["skipped", "skipped"]), (order, ["success", "success"])):
+        comment = github.add_comment(issue["number"], "octo-lead", words)
+        facts = {"number": issue["number"], "body": words, "author": "octo-lead", "comment_id": comment}
+        payload = events.issue_comment_event(repository=github.repository, on_pull_request=False, **facts)
+        result = started(released, github, workflows / "mlops-record.yml", "issue_comment", payload)
+        assert [result.jobs[name].result for name in ("approve", "deploy")] == results, result.log
+    assert (released.folder / "published/current.json").exists()
 
 
 def test_init_says_which_check_to_require(tmp_path: Path) -> None:

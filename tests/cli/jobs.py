@@ -93,12 +93,13 @@ class Runner:
         expect: int = 0,
         part: str = "all",
         bundles: Sequence[Path | str] = (),
+        words: Sequence[str] = (),
         code: bool = True,
         run_id: int = 0,
         attempt: int = 1,
         **variables: str,
     ) -> Job:
-        """Run a job; one that records has no *code*, and so no clone."""
+        """Run a job; one that records has no *code*, and so no clone. *words* are more options of the command."""
         self.count += 1
         label = f"{self.name}{self.count}"
         place = self._clone(label, sha) if code else self._nothing(label)
@@ -110,6 +111,7 @@ class Runner:
             "ci",
             *(["--part", part] if part != "all" else []),
             *named,
+            *words,
             "--output",
             str(self.tmp_path / f"{label}-out"),
             expect=expect,

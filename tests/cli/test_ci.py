@@ -103,7 +103,9 @@ def test_a_push_folds_what_has_become_many(runner: Runner) -> None:
 
 def test_a_tag_registers_renders_and_asks_for_approval(runner: Runner) -> None:
     targets = TARGETS.replace("  staging: {kind: local, port: 39001}\n", "")
-    runner.project.commit({"mlops.yaml": CONFIG + targets + "  cluster: {kind: kubernetes}\n"})
+    image = f"serving: {{image: ghcr.io/acme/churn@sha256:{'0' * 64}}}\n"
+    cluster = "  cluster: {kind: kubernetes, after: production}\n"
+    runner.project.commit({"mlops.yaml": CONFIG + image + targets + cluster})
     runner.project.push()
     runner.push()
     git(runner.project.root, "tag", "churn@v1.0.0")

@@ -33,8 +33,8 @@ from mlops_ci.lifecycle.approvals.answer_comment import Answer, answer, is_addre
 from mlops_ci.lifecycle.approvals.approval_requests import Asked, requests
 from mlops_ci.lifecycle.approvals.approve import Standing
 from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
-from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.decisions import statement
+from mlops_ci.lifecycle.approvals.github_witness import witness_of
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.two_jobs.record_bundles import open_project

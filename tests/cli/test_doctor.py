@@ -370,19 +370,28 @@ def test_production_that_nothing_protects(clinic: Clinic) -> None:
     assert "has no required reviewers" in clinic.finds(expect=1)["production.protected"]["text"]
 
 
-def test_reviewers_protect_the_jobs_that_name_their_environment(clinic: Clinic) -> None:
-    clinic.project.commit({"mlops.yaml": CONFIG + PRODUCTION})
-    clinic.github.add_environment("production", ["octo-lead"])
-    assert "no job with mlops-ci says" in clinic.finds(expect=1)["production.protected"]["text"]
-    path = clinic.project.root / ".github/workflows/mlops.yml"
-    path.write_text(path.read_text().replace("    name: release\n", "    environment: {name: production}\n"))
-    found = clinic.finds()["production.protected"]
-    assert (found["level"], "octo-lead" in found["text"]) == ("warning", True)
+def test_reviewers_alone_protect_nothing(clinic: Clinic) -> None:
+    """Nothing is deployed to a production target without a rule, whoever reviews its environment."""
+    renamed = PRODUCTION.replace("kind: local", "environment: prod-eu, kind: local")
+    clinic.project.commit({"mlops.yaml": CONFIG + renamed})
+    clinic.github.add_environment("prod-eu", ["octo-lead"])
+    found = clinic.finds(expect=1)["production.protected"]
+    assert "how many reviewers of the environment prod-eu are needed" in found["text"]
+    assert "without it nothing is deployed there" in found["hint"]
+
+
+def test_an_approval_after_which_nothing_deploys(clinic: Clinic) -> None:
+    for path in (clinic.project.root / ".github/workflows").iterdir():
+        path.write_text(path.read_text().partition("\n  deploy:\n")[0] + "\n")
+    found = clinic.finds()["production.deployed"]
+    assert (found["level"], "no job deploys to production" in found["text"]) == ("warning", True)
 
 
 def test_an_approval_that_nobody_can_give(clinic: Clinic) -> None:
+    """On GitHub, whoever may write can."""
     clinic.project.commit({".mlops/allowed_signers": "# nobody yet\n"})
-    found = clinic.finds(expect=1)["production.protected"]
+    assert clinic.finds()["production.protected"]["level"] == "right"
+    found = clinic.finds(expect=1, GITHUB_REPOSITORY="")["production.protected"]
     assert "needs 1 approval, and .mlops/allowed_signers has 0 names" in found["text"]
 
 

@@ -24,9 +24,9 @@ from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.approvals import approve
 from mlops_ci.lifecycle.approvals.approval_requests import Asked, requests, rule_of
 from mlops_ci.lifecycle.approvals.approve import Standing
-from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.decisions import statement
 from mlops_ci.lifecycle.approvals.environment_reviews import Taken, take_reviews
+from mlops_ci.lifecycle.approvals.github_witness import witness_of
 from mlops_ci.lifecycle.deployments import deployments, serving
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.records import Record

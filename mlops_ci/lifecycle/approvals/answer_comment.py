@@ -21,7 +21,7 @@ from mlops_ci.lifecycle.approvals import approval_requests, approve, decisions, 
 from mlops_ci.lifecycle.approvals.approval_requests import Asked, moment_of
 from mlops_ci.lifecycle.approvals.comment_commands import Command, command_of
 from mlops_ci.lifecycle.approvals.comment_replies import Reply, counted, refused, waiver_row
-from mlops_ci.lifecycle.approvals.comment_witness import CommentWitness
+from mlops_ci.lifecycle.approvals.github_witness import GitHubWitness
 from mlops_ci.lifecycle.deployments import deployments
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Next
@@ -89,7 +89,7 @@ def answer(project: Project, event: Event, hub: GitHub | None, notify: Callable[
         return Answer(nothing="the comment orders nothing")
     if hub is None:
         raise UsageError("there is no token to ask GitHub with", hint="the action's input `github-token` is one")
-    witness = CommentWitness(lambda: hub)
+    witness = GitHubWitness(lambda: hub)
     comment = witness.comment(event.remark.id)
     if comment is None:
         return Answer(nothing="the comment is not there any more")
@@ -104,7 +104,7 @@ def answer(project: Project, event: Event, hub: GitHub | None, notify: Callable[
     return Answer("", outcome.reply.sentence, outcome.decision, reached, url, missing, outcome.next)
 
 
-def _outcome(project: Project, comment: Comment, command: Command | None, witness: CommentWitness) -> _Outcome:
+def _outcome(project: Project, comment: Comment, command: Command | None, witness: GitHubWitness) -> _Outcome:
     """What the comment comes to. A failure of the world is raised: the same job finishes the work when run again."""
     try:
         if command is None or comment.created != comment.updated:
@@ -120,7 +120,7 @@ def _outcome(project: Project, comment: Comment, command: Command | None, witnes
         return _Outcome(refused(error))
 
 
-def _decided(project: Project, comment: Comment, command: Command, witness: CommentWitness) -> _Outcome:
+def _decided(project: Project, comment: Comment, command: Command, witness: GitHubWitness) -> _Outcome:
     """Record the decision, unless it is, and say where the plan stands."""
     ruling = policy.at_default_branch(project.checkout, project.config_name)
     project = project.ruled_by(ruling.config)

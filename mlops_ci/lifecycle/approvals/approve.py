@@ -29,8 +29,8 @@ from mlops_ci.lifecycle.approvals.approval_requests import (
     run_of,
     unclear_runs,
 )
-from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.decisions import Case, Unconfirmed, Witness
+from mlops_ci.lifecycle.approvals.github_witness import witness_of
 from mlops_ci.lifecycle.deployments import deployments, serving
 from mlops_ci.lifecycle.policy import DefaultBranch
 from mlops_ci.lifecycle.project import Project

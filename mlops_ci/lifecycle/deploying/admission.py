@@ -14,8 +14,8 @@ from mlops_ci.entities import Deployment
 from mlops_ci.errors import AwaitsApproval, MlopsCIError, Refused
 from mlops_ci.lifecycle.approvals import approve, four_eyes, request_issue
 from mlops_ci.lifecycle.approvals.approve import Standing
-from mlops_ci.lifecycle.approvals.comment_witness import witness_of
 from mlops_ci.lifecycle.approvals.environment_reviews import take_reviews
+from mlops_ci.lifecycle.approvals.github_witness import witness_of
 from mlops_ci.lifecycle.deploying import freezes, locks, manifests
 from mlops_ci.lifecycle.deploying.planning import Prospect
 from mlops_ci.lifecycle.deployments import current

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_ci import records
 from mlops_ci.entities import Deployment
 from mlops_ci.lifecycle.approvals import request_issue
-from mlops_ci.lifecycle.deploying import locks, manifests, restoring, telling
+from mlops_ci.lifecycle.deploying import locks, restoring, telling
 from mlops_ci.lifecycle.deploying.admission import Admission, admit, refusal_of
 from mlops_ci.lifecycle.deploying.performing import Deployed, Task, admitted, owner_of, perform
 from mlops_ci.lifecycle.deploying.planning import Prospect, demand_image, prospect
@@ -74,6 +74,27 @@ def deploy(
         return _running(made) or _perform(made, admit(made, tell), tell)
 
 
+def ask(project: Project, target: str, *, version: str, into: Path, tell: Tell = nothing_to_say) -> Deployed | None:
+    """
+    Ask for what `deploy` would need, and leave the deploying to a job that has the target's credentials.
+
+    So it is the ledger that says whether the same is deployed already.
+
+    Returns:
+        What is deployed already; None if nothing is missing.
+
+    Raises:
+        Refused: As `deploy`.
+    """
+    made = prospect(project, target, version=version, into=into)
+    demand_image(made)
+    previous = made.previous
+    if previous is not None and previous.body["plan_digest"] == made.digest:
+        return Deployed(previous.read(Deployment), previous.id, new=False)
+    admit(made, tell)
+    return None
+
+
 def preview(project: Project, target: str, *, version: str = "", into: Path) -> Preview:
     """
     Say what `deploy` would do, without doing or asking for anything.
@@ -97,13 +118,13 @@ def stop(project: Project, target: str) -> bool:
     """
     found = open_target(project.config, target)
     locks.demand_free(project, target)
-    if not found.remove():
-        return False
+    removed = found.remove()
+    # Also where it was gone before, as after a command that was killed here.
     record = current(project, target)
     if record is not None:
         stopped = records.replace(record.read(Deployment), status="stopped", previous=record.id, started=records.now())
         project.ledger.append([records.new(stopped, author=project.author)])
-    return True
+    return removed or record is not None
 
 
 def _running(made: Prospect) -> Deployed | None:
@@ -127,7 +148,7 @@ def _perform(made: Prospect, admission: Admission, tell: Tell) -> Deployed:
         policy_sha=made.ruling.sha,
         order=made.order,
         example=made.bundle.folder / "service" / "model" / "input_example.json",
-        kept=manifests.keep(made.project, made.order.files),
+        kept=restoring.NOTHING_KEPT,
         tell=tell,
         previous=made.previous,
         fields=admitted(admission),

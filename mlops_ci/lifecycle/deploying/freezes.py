@@ -31,9 +31,11 @@ def until(window: Freeze, moment: datetime) -> datetime | None:
     """When *window* ends, in its own time zone, if it holds at *moment*; None if it does not."""
     local = moment.astimezone(ZoneInfo(window.timezone))
     if not window.days:
-        span = date.fromisoformat(window.from_), date.fromisoformat(window.until) + timedelta(days=1)
-        start, stop = (datetime.combine(day, time(), local.tzinfo) for day in span)
-        return stop if start <= local < stop else None
+        first, last = date.fromisoformat(window.from_), date.fromisoformat(window.until)
+        if not first <= local.date() <= last:
+            return None
+        # Who writes 9999-12-31 means for ever, and there is no day after that.
+        return datetime.combine(last + timedelta(days=last < date.max), time(), local.tzinfo)
     days = (local.date() + timedelta(days=offset) for offset in range(-2, _FURTHEST))
     end = None
     # Windows of neighbouring days touch or overlap: the end is that of the last of them.

@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mlops_ci import records
 from mlops_ci.entities import ArtifactRef, Deployment, Plan, Smoke
 from mlops_ci.errors import MlopsCIError, ServiceError, UsageError
+from mlops_ci.lifecycle.deploying import manifests
 from mlops_ci.lifecycle.deploying.admission import Admission
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.smoke_test import smoke_test
 from mlops_ci.records import Record
 from mlops_ci.targets import Ask, Order, Target, Tell
+
+_MODEL = "model/"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Task:
     Attributes:
         order: What the target is told.
         example: The model's input example, a file that may be missing.
-        kept: The files of *order* in the artifact store.
+        kept: What was rendered for *order* in the artifact store, from which it can be deployed again.
         fields: What else the record says: `cause`, `undoes`, `reason`, `approvals`, `request`.
     """
 
@@ -74,14 +77,13 @@ def perform(task: Task, *, back_to: Task | None = None) -> Deployed:
         UsageError: Nothing was begun.
         ServiceError: It did not become ready or right; the sentence says what serves now.
     """
-    clock = _Clock()
+    clock, task = _Clock(), _with_kept(task)
     try:
         url, smoke = _carry_out(task)
     except UsageError:
         raise
     except MlopsCIError as error:
-        failed = _record(task, clock, status="failed", **{**task.fields, "reason": str(error)})
-        raise ServiceError(_told(str(error), _go_back(task, back_to, failed)), hint=error.hint) from error
+        raise ServiceError(_told(str(error), _undo(task, back_to, clock, error)), hint=error.hint) from error
     record = _record(task, clock, status="live", url=url, smoke=smoke, **task.fields)
     return Deployed(record.read(Deployment), record.id, new=True)
 
@@ -93,9 +95,22 @@ def owner_of(project: Project) -> str:
     return f"{who} in {where}" if where else f"{who} on {platform.node() or 'this machine'} (process {os.getpid()})"
 
 
+def _with_kept(task: Task) -> Task:
+    """*task* with all that was rendered for it in the artifact store, before anything is begun."""
+    service = task.order.service
+    if service is None:
+        return task
+    files = {path.relative_to(service).as_posix(): path for path in sorted(service.rglob("*")) if path.is_file()}
+    texts = {name: path.read_bytes().decode() for name, path in files.items() if not name.startswith(_MODEL)}
+    return replace(task, kept=manifests.keep(task.project, task.order.files, texts))
+
+
 def _carry_out(task: Task) -> tuple[str, Smoke | None]:
     task.target.apply(task.order, task.tell)
-    return _settled(task)
+    try:
+        return _settled(task)
+    except UsageError as error:  # by now something was begun
+        raise ServiceError(str(error), hint=error.hint) from error
 
 
 def _settled(task: Task) -> tuple[str, Smoke | None]:
@@ -110,7 +125,17 @@ def _settled(task: Task) -> tuple[str, Smoke | None]:
     return url, found[0] if found else None
 
 
-def _go_back(task: Task, back_to: Task | None, failed: Record) -> str:
+def _undo(task: Task, back_to: Task | None, clock: _Clock, error: MlopsCIError) -> str:
+    """Record that *task* failed and restore what served before; a ledger that is away does not keep that from it."""
+    try:
+        failed = _record(task, clock, status="failed", **{**task.fields, "reason": str(error)}).id
+        unrecorded = ""
+    except MlopsCIError as unwritten:
+        failed, unrecorded = "", f"; that it failed is not recorded: {unwritten}"
+    return _go_back(task, back_to, failed) + unrecorded
+
+
+def _go_back(task: Task, back_to: Task | None, failed: str) -> str:
     """Restore what served before *task*; a sentence about what serves now."""
     clock = _Clock()
     title = _title(back_to.plan) if back_to else ""
@@ -123,8 +148,11 @@ def _go_back(task: Task, back_to: Task | None, failed: Record) -> str:
     except MlopsCIError as error:
         where = f"{title}, which ran before, is not back either" if back_to else "and it could not be taken away"
         return f"{where}: {error}"
-    fields = {**back_to.fields, "cause": "rollback", "undoes": failed.id, "reason": f"{_title(task.plan)} failed"}
-    _record(back_to, clock, status="restored", url=url, smoke=smoke, **fields)
+    fields = {**back_to.fields, "cause": "rollback", "undoes": failed, "reason": f"{_title(task.plan)} failed"}
+    try:
+        _record(back_to, clock, status="restored", url=url, smoke=smoke, **fields)
+    except MlopsCIError as error:
+        return f"{title} runs again, which is not recorded: {error}"
     return f"{title} runs again"
 
 

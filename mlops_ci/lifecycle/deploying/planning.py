@@ -16,6 +16,7 @@ from mlops_ci.config import Target as TargetConfig
 from mlops_ci.entities import ModelVersion, Plan
 from mlops_ci.errors import Refused, UsageError
 from mlops_ci.lifecycle import policy
+from mlops_ci.lifecycle.approvals.approval_requests import SHORTEST_PREFIX
 from mlops_ci.lifecycle.deployments import deployments, serving
 from mlops_ci.lifecycle.find_version import find_version
 from mlops_ci.lifecycle.policy import DefaultBranch
@@ -80,14 +81,18 @@ def prospect(project: Project, target: str, *, version: str = "", plan: str = ""
         project: The checkout.
         target: A key of `targets:` on the default branch.
         version: As `find_version` takes it.
-        plan: The digest that the plan must have, or how it begins; "" for any.
+        plan: The digest that the plan must have, or how it begins (8 digits at least); "" for any.
         into: An empty folder for what is rendered.
 
     Raises:
         NotFound: There is no such target or version.
         ConfigError: What is rendered is not valid.
         Refused: The plan is another than *plan*.
+        UsageError: *plan* is too short to tell plans apart.
     """
+    wanted = plan.removeprefix("sha256:").lower()
+    if plan and len(wanted) < SHORTEST_PREFIX:
+        raise UsageError(f"{plan!r} is too short", hint=f"give at least {SHORTEST_PREFIX} digits of the plan's digest")
     ruling = policy.at_default_branch(project.checkout, project.config_name)
     project = project.ruled_by(ruling.config)
     settings = target_of(project.config, target)
@@ -102,7 +107,6 @@ def prospect(project: Project, target: str, *, version: str = "", plan: str = ""
         with_model=True,
     )
     made = Prospect(project, ruling, settings, found, bundle, bundle.plans[target], deployments(project, target))
-    wanted = plan.removeprefix("sha256:").lower()
     if wanted and not made.digest.removeprefix("sha256:").startswith(wanted):
         raise Refused(
             f"the plan for {target} is {made.digest[7:19]} now, and not {wanted[:12]}: something of it has changed",

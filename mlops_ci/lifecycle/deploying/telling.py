@@ -86,20 +86,20 @@ def _begin(made: Prospect, request: str, tell: Tell) -> Shown:
         return nobody
     from mlops_ci.github import deployments  # noqa: PLC0415  # as in `_say`
 
-    # A run that a comment started is one of the default branch; so is the Deployment that GitHub made for its job.
-    comment = event is not None and event.kind == "comment"
     run_id = int(event.run.run_id) if event and event.run.run_id.isdecimal() else 0
     before = made.previous
     try:
         number = deployments.adopt_or_create(
             hub,
-            sha=event.sha if comment and event and event.sha else version.sha,
+            sha=version.sha,
             ref=version.tag,
             environment=made.settings.environment or plan.target,
             run_id=run_id,
             description=f"{plan.model} {plan.version} ({version.sha[:7]})",
             production=plan.production,
             payload={"plan": made.digest, "request": request, "replaces": before.id if before else ""},
+            # One that a comment started, or a person by hand, is of the default branch.
+            run_sha=event.sha if event else "",
         )
     except MlopsCIError as error:
         tell(_unheard(error))

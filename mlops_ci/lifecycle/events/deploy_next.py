@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_ci.entities import Author
-from mlops_ci.errors import AwaitsApproval
 from mlops_ci.lifecycle.deploying.deploy import deploy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reaction import Reaction
@@ -30,14 +29,12 @@ def deploy_next(
         notify: Told in a sentence what is going on.
 
     Raises:
-        MlopsCIError: As `deploy`, but for approvals that are missing: then people must act, and this job is done.
+        MlopsCIError: As `deploy`. GitHub shows the environment of a job that succeeds as deployed to, so where
+            approvals are missing, or somebody has rejected it, this job must fail.
     """
     event = project.event
     if event is not None and event.kind == "comment":
         # The workflow deploys, and not whoever's approval made it begin: or nobody could ever approve by a comment.
         project = replace(project, event=replace(event, author=_WORKFLOW))
-    try:
-        done = deploy(project, target, version=version, plan=plan, into=into, tell=notify)
-    except AwaitsApproval as refusal:
-        return Reaction(0, waiting=(f"{refusal}. {refusal.hint}",))
+    done = deploy(project, target, version=version, plan=plan, into=into, tell=notify)
     return Reaction(0, deployed=(done,), image=done.deployment.plan.image)

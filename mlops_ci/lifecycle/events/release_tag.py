@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_ci import records
+from mlops_ci.config import Target as TargetConfig
 from mlops_ci.entities import ModelVersion
 from mlops_ci.errors import AwaitsApproval, MlopsCIError
 from mlops_ci.lifecycle import policy
-from mlops_ci.lifecycle.deploying.deploy import deploy
+from mlops_ci.lifecycle.deploying.deploy import ask, deploy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.reach_github import hub_of
 from mlops_ci.lifecycle.reaction import Next, Reaction
 from mlops_ci.lifecycle.register_model import names_version, register
-from mlops_ci.lifecycle.render import open_target, render
+from mlops_ci.lifecycle.render import Bundle, open_target, render
+
+if TYPE_CHECKING:
+    from mlops_ci.github import GitHub
 
 
 def release(project: Project, tag: str, *, by_hand: bool, into: Path, notify: Callable[[str], None]) -> Reaction:
@@ -49,30 +55,59 @@ def release(project: Project, tag: str, *, by_hand: bool, into: Path, notify: Ca
         into=into / "rendered",
         overrides=templates,
     )
-    deployed, waiting, plans = [], [], []
-    for name in bundle.targets:
-        try:
-            folder = into / f"deploy-{name}"
-            deployed.append(deploy(project, name, version=version.version, into=folder, tell=notify))
-        except AwaitsApproval as refusal:
-            waiting.append(f"{refusal}. {refusal.hint}")
-            digest = records.digest(bundle.plans[name])
-            plans.append(Next(name, version.version, digest, ruled.config.targets[name].environment or name))
-    return Reaction(
-        0,
+    return replace(
+        _deployed(project, ruled, version, bundle, into, notify),
         run_id=version.run_id,
         registered=registered,
         rendered=bundle.folder,
         image=image or ruled.config.serving.image,
-        deployed=tuple(deployed),
-        waiting=tuple(waiting),
-        next=next((each for each in plans if _is_reviewed(ruled, each.environment, notify)), None),
     )
 
 
-def _is_reviewed(project: Project, environment: str, notify: Callable[[str], None]) -> bool:
+def _deployed(
+    project: Project,
+    ruled: Project,
+    version: ModelVersion,
+    bundle: Bundle,
+    into: Path,
+    notify: Callable[[str], None],
+) -> Reaction:
+    """Deploy *version* as far as nobody must be asked, ask for what comes next, and say which job is to go on."""
+    deployed, waiting, blocked, handed = [], [], set(), []
+    hub = hub_of(ruled)
+    for name in _in_order(ruled.config.targets):
+        settings, folder = ruled.config.targets[name], into / f"deploy-{name}"
+        after = Next(name, version.version, records.digest(bundle.plans[name]), settings.environment or name)
+        # What people must agree to is deployed by a job that names its environment, and so has the secrets of that.
+        do = ask if settings.approval and hub else deploy
+        try:
+            done = do(project, name, version=version.version, into=folder, tell=notify)
+        except AwaitsApproval as refusal:
+            waiting.append(f"{refusal}. {refusal.hint}")
+            # What comes after a target that waits has not been asked for yet: a review would let in nothing.
+            if settings.after not in blocked and _is_reviewed(hub, after.environment, notify):
+                handed.append(after)
+            blocked.add(name)
+            continue
+        if done is None:
+            blocked.add(name)
+            handed.append(after)
+        else:
+            deployed.append(done)
+    return Reaction(0, deployed=tuple(deployed), waiting=tuple(waiting), next=handed[0] if handed else None)
+
+
+def _in_order(targets: Mapping[str, TargetConfig]) -> list[str]:
+    """The names of *targets*, each behind the one that it comes after; the configuration has no circles."""
+
+    def depth(name: str) -> int:
+        return 1 + depth(targets[name].after) if targets[name].after else 0
+
+    return sorted(targets, key=depth)
+
+
+def _is_reviewed(hub: GitHub | None, environment: str, notify: Callable[[str], None]) -> bool:
     """Whether a job that names *environment* waits for its reviewers; without them a comment approves."""
-    hub = hub_of(project)
     if hub is None:
         return False
     from mlops_ci.github import rules  # noqa: PLC0415  # a tenth of a second that only GitHub has to cost

@@ -1,4 +1,4 @@
-"""Whether production is protected: by an approval rule of ours, or by the reviewers of an environment on GitHub."""
+"""Whether production is protected by an approval rule that somebody can meet, and deployed to when it is met."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_ci.github import GitHub
 
 _NAME = "production.protected"
+_RELEASES = {"tag", "release", "workflow_dispatch"}
 
 
 def check(asked: Asked, config: Config, signers: Sequence[str], ours: Sequence[Workflow]) -> Iterator[Finding]:
@@ -24,15 +25,23 @@ def check(asked: Asked, config: Config, signers: Sequence[str], ours: Sequence[W
         if not target.production:
             continue
         if target.approval:
-            yield from _rule(name, target.approval, signers)
+            yield from _rule(name, target.approval, signers, on_github=bool(asked.place.repository))
         else:
             what = f"who protects {name}, which has no approval rule in mlops.yaml,"
-            yield from asked.about(_NAME, what, lambda hub, name=name: _environment(hub, name, ours))  # type: ignore[misc]
+            environment = target.environment or name
+            yield from asked.about(_NAME, what, lambda hub, of=(name, environment): _unruled(hub, *of))  # type: ignore[misc]
+    waiting = [name for name, target in config.targets.items() if target.approval]
+    if waiting and _releases(ours) and not any("deploy" in job.parts for one in ours for job in one.our_jobs):
+        yield warning(
+            "production.deployed",
+            f"no job deploys to {', '.join(waiting)} when that is approved: no step of mlops-ci has the input `deploy`",
+            "`mlops-ci init` writes such jobs in a new folder: take over `deploy` from there",
+        )
 
 
-def _rule(name: str, rule: ApprovalRule, signers: Sequence[str]) -> Iterator[Finding]:
+def _rule(name: str, rule: ApprovalRule, signers: Sequence[str], *, on_github: bool) -> Iterator[Finding]:
     people = set(signers)
-    if not rule.from_ and len(people) < rule.required:
+    if not rule.from_ and not on_github and len(people) < rule.required:
         yield wrong(
             _NAME,
             f"{name} needs {count(rule.required, 'approval')}, and {ALLOWED_SIGNERS} has {count(len(people), 'name')}",
@@ -44,20 +53,24 @@ def _rule(name: str, rule: ApprovalRule, signers: Sequence[str]) -> Iterator[Fin
         yield right(_NAME, f"{name} needs {count(rule.required, 'approval')}{whose}")
 
 
-def _environment(hub: GitHub, name: str, ours: Sequence[Workflow]) -> Iterator[Finding]:
+def _releases(ours: Sequence[Workflow]) -> bool:
+    """Whether a job releases version tags, and so asks for approvals."""
+    return any(
+        job.parts & {"all", ""} and any(job.is_reached_by(event) for event in workflow.events & _RELEASES)
+        for workflow in ours
+        for job in workflow.our_jobs
+    )
+
+
+def _unruled(hub: GitHub, name: str, environment: str) -> Iterator[Finding]:
     from mlops_ci.github import rules  # noqa: PLC0415  # with the hub
 
-    found = rules.environment(hub, name)
+    found = rules.environment(hub, environment)
     how = f"add `approval: {{required: 1}}` to targets.{name} in mlops.yaml"
     if not found.reviewers:
         lacks = "has no required reviewers" if found.exists else "does not exist"
-        text = f"nothing protects {name}: it has no approval rule, and the environment {name} {lacks}"
+        text = f"nothing protects {name}: it has no approval rule, and the environment {environment} {lacks}"
         yield wrong(_NAME, text, f"{how}; without it nothing is deployed there")
         return
-    using = any(job.environment == name for workflow in ours for job in workflow.our_jobs)
-    if not using:
-        text = f"the environment {name} has reviewers, and no job with mlops-ci says `environment: {name}`"
-        yield wrong(_NAME, text, f"say so in the job that deploys, or {how}")
-        return
-    text = f"{name} is protected by the reviewers of its environment ({', '.join(found.reviewers)}) alone"
-    yield warning(_NAME, text, f"{how}, so that the approval is recorded with what was approved")
+    text = f"{name} has no approval rule, which says how many reviewers of the environment {environment} are needed"
+    yield wrong(_NAME, text, f"{how}; without it nothing is deployed there, whoever reviews")

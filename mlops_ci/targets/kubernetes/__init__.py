@@ -7,7 +7,7 @@ Nothing is asked of the cluster that its API does not answer: the service itself
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +159,7 @@ class KubernetesTarget:
         self._options = options
         self._namespace = options.namespace or dns_name(f"{project}-{name}")
         self._scope = Scope.of(project, name, self._namespace)
+        self._demand: Callable[[], None] = _nothing_to_demand
 
     def render(self, release: Release, overrides: Path | None = None) -> dict[str, str]:
         """Render the manifests, patched if *overrides* has patches, and the kustomization; see `Target.render`."""
@@ -193,15 +194,27 @@ class KubernetesTarget:
         """Hold a Lease in the target's namespace; see `Target.lock`."""
         from mlops_ci.targets.kubernetes import lease  # noqa: PLC0415  # as in `plan`
 
-        with lease.held(self._api, self._namespace, f"mlops-ci-{dns_name(self._name)}", owner):
-            yield
+        with lease.held(self._api, self._namespace, f"mlops-ci-{dns_name(self._name)}", owner) as held:
+            self._demand = held.demand
+            try:
+                yield
+            finally:
+                self._demand = _nothing_to_demand
 
     def apply(self, order: Order, tell: Tell = nothing_to_say) -> None:
         """Apply every manifest as our field manager, then take away what is ours and not among them."""
         from mlops_ci.targets.kubernetes import applying  # noqa: PLC0415  # as in `plan`
 
         objects = objects_in(order.files)
-        applying.apply(self._api, objects, self._scope, plan_digest=order.plan_digest, tell=tell, force=order.force)
+        applying.apply(
+            self._api,
+            objects,
+            self._scope,
+            plan_digest=order.plan_digest,
+            tell=tell,
+            force=order.force,
+            demand=self._demand,
+        )
 
     def wait(self, order: Order, tell: Tell = nothing_to_say) -> str:
         """Follow the rollout, and say what is the matter where it does not move; see `Target.wait`."""
@@ -220,6 +233,7 @@ class KubernetesTarget:
     def rollback(self, order: Order | None, tell: Tell = nothing_to_say) -> None:
         """Apply the manifests of before; without any, take away what was begun; see `Target.rollback`."""
         if order is None:
+            self._demand()
             self.remove()
         elif not order.files:
             raise ServiceError("its manifests were not kept", hint="deploy that version again")
@@ -234,9 +248,14 @@ class KubernetesTarget:
 
     def remove(self) -> bool:
         """Delete what carries our labels; the namespace stays; see `Target.remove`."""
-        from mlops_ci.targets.kubernetes import applying  # noqa: PLC0415  # as in `plan`
+        from mlops_ci.targets.kubernetes import applying, lease  # noqa: PLC0415  # as in `plan`
 
-        return applying.remove(self._api, self._scope)
+        if self._demand is not _nothing_to_demand:
+            return applying.remove(self._api, self._scope)
+        if not lease.has_namespace(self._api, self._namespace):
+            return False
+        with self.lock(f"a command that stops {self._name}"):
+            return applying.remove(self._api, self._scope)
 
     @cached_property
     def _api(self) -> Api:
@@ -285,3 +304,7 @@ class KubernetesTarget:
             "autoscaling_api": "autoscaling/v2" if options.minor >= 23 else "autoscaling/v2beta2",
             "policy_api": "policy/v1" if options.minor >= 21 else "policy/v1beta1",
         }
+
+
+def _nothing_to_demand() -> None:
+    """Without the lock nothing is demanded of it."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from mlops_ci.errors import ServiceError, UsageError
 from mlops_ci.targets import Change, Tell, nothing_to_say
-from mlops_ci.targets.kubernetes import holding, refusals
+from mlops_ci.targets.kubernetes import holding, lease, refusals
 from mlops_ci.targets.kubernetes.api import Api, Denied, Kind, path_of
 from mlops_ci.targets.kubernetes.objects import PLAN, Object, Scope, shown
 from mlops_ci.targets.kubernetes.refusals import FIELD_MANAGER
@@ -57,14 +56,27 @@ def plan(api: Api, objects: list[Object], scope: Scope) -> list[Change]:
         ServiceError: Nobody answered, or our rights do not suffice.
     """
     _demand_labels(objects, scope)
-    if not _has_namespace(api, scope):
+    if not lease.has_namespace(api, scope.namespace):
         return [Change(action="create", what=shown(each)) for each in objects]
     changes = [_change(look) for look in _looks(api, objects, scope, force=True)]
     stale = _ours(api, objects, scope, nothing_to_say)
     return changes + [Change(action="delete", what=shown(found)) for _, found in stale]
 
 
-def apply(api: Api, objects: list[Object], scope: Scope, *, plan_digest: str, tell: Tell, force: bool = False) -> None:
+def _nothing_to_demand() -> None:
+    """Nobody else can be there."""
+
+
+def apply(
+    api: Api,
+    objects: list[Object],
+    scope: Scope,
+    *,
+    plan_digest: str,
+    tell: Tell,
+    force: bool = False,
+    demand: Callable[[], None] = _nothing_to_demand,
+) -> None:
     """
     Make the cluster hold *objects*, and delete what is ours and not among them.
 
@@ -75,18 +87,26 @@ def apply(api: Api, objects: list[Object], scope: Scope, *, plan_digest: str, te
         plan_digest: Goes into an annotation of the Deployment itself, not of its pods: it restarts nothing.
         tell: Told what changed.
         force: Take over fields that somebody else has changed.
+        demand: Called before each change; raises `ServiceError` if it is not ours to make any more.
 
     Raises:
-        UsageError: The cluster would not take an object, or one is there that is not ours; nothing was changed.
+        UsageError: There is no object, the cluster would not take one, or one is there that is not ours; nothing was
+            changed.
         ServiceError: Nobody answered, our rights do not suffice, or something changed in between.
     """
+    if not objects:
+        raise UsageError(
+            f"there is no manifest for the namespace {scope.namespace}: all that runs there would be deleted",
+            hint="`mlops-ci deployments stop` takes a deployment away",
+        )
     _demand_labels(objects, scope)
-    if not _has_namespace(api, scope):
-        _make_namespace(api, scope)
+    if not lease.has_namespace(api, scope.namespace):
+        lease.make_namespace(api, scope.namespace)
         tell(f"Namespace {scope.namespace}: created")
     for look in _looks(api, [_with_plan(each, plan_digest) for each in objects], scope, force=force):
         if _is_settled(look):
             continue
+        demand()
         try:
             after = _send(api, look.path, look.wanted, force="false" if look.conflict is None else "true")
         except Denied as error:
@@ -96,6 +116,7 @@ def apply(api: Api, objects: list[Object], scope: Scope, *, plan_digest: str, te
         elif look.held["metadata"].get("resourceVersion") != after["metadata"].get("resourceVersion"):
             tell(f"{shown(look.wanted)}: configured")
     for path, found in _ours(api, objects, scope, tell):
+        demand()
         _delete(api, path, found)
         tell(f"{shown(found)}: deleted")
 
@@ -276,36 +297,6 @@ def _demand_labels(objects: list[Object], scope: Scope) -> None:
             f"without the labels {scope.query}, {', '.join(without)} could never be told from what is not ours",
             hint='`{% include "targets/kubernetes/_metadata.yaml.j2" %}` in its template writes them',
         )
-
-
-def _has_namespace(api: Api, scope: Scope) -> bool:
-    try:
-        found = api.get(f"/api/v1/namespaces/{quote(scope.namespace, safe='')}")
-    except Denied as error:
-        if error.status == 403:  # whoever has rights in a namespace alone may not look at it, and it is there
-            return True
-        if error.status == 404:
-            return False
-        raise
-    if found["metadata"].get("deletionTimestamp"):
-        raise ServiceError(
-            f"the namespace {scope.namespace} is being deleted", hint="run the same command again when it is gone"
-        )
-    return True
-
-
-def _make_namespace(api: Api, scope: Scope) -> None:
-    labels = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
-    wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scope.namespace, "labels": labels}}
-    try:
-        _send(api, f"/api/v1/namespaces/{quote(scope.namespace, safe='')}", wanted)
-    except Denied as error:
-        if error.status != 403:
-            raise
-        raise ServiceError(
-            f"the namespace {scope.namespace} is missing, and the credentials may not make it: an administrator has to",
-            hint="`kubectl apply -f setup/deployer.yaml`, which `mlops-ci render` writes, makes it, and the rights",
-        ) from error
 
 
 def _ours(api: Api, objects: list[Object], scope: Scope, tell: Tell) -> list[tuple[str, Object]]:

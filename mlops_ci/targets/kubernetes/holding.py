@@ -34,6 +34,8 @@ _SETS = {"finalizers", "metrics"}
 _SELECTORS = {"labelSelector", "matchLabels", "namespaceSelector", "nodeSelector", "podSelector", "selector"}
 _OF_QUANTITIES = {"limits", "requests", "capacity", "hard"}
 _QUANTITIES = {"averageValue", "divisor", "sizeLimit"}
+# What these are where nobody says is not 0.
+_NOT_ZERO = {"maxSurge", "maxUnavailable", "minAvailable", "replicas", "terminationGracePeriodSeconds"}
 # False is what they are when they are not there; of other fields nobody knows it.
 _FALSE = {
     *("hostIPC", "hostNetwork", "hostPID", "paused", "publishNotReadyAddresses", "readOnly"),
@@ -142,7 +144,7 @@ def _left_out(value: Any, key: str) -> bool:
         return all(_left_out(each, name) for name, each in value.items())
     if isinstance(value, bool):
         return not value and key in _FALSE
-    return not value
+    return not value and key not in _NOT_ZERO
 
 
 def _filled(value: Object) -> set[str]:

@@ -40,13 +40,12 @@ def held(
     duration_s: float = _DURATION_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[None]:
+) -> Iterator[Lease]:
     """
     Hold the Lease *name*, renewed all the time by a thread of its own; a namespace that is missing is made.
 
-    A holder that cannot renew it for longer than its duration, because the API is away, may lose it to somebody else.
-    It is not told so, neither meanwhile nor at the end: without the API it changes nothing either, and what two
-    deployers apply after another is compared with what was ordered (`Target.verify`).
+    A holder that cannot renew it for longer than its duration, because the API was away or its machine stood still, may
+    lose it to somebody else. `Lease.demand` tells before something is changed; nothing does at the end.
 
     Args:
         api: The cluster's.
@@ -60,13 +59,13 @@ def held(
     Raises:
         ServiceError: Somebody else holds it and is alive, or our rights do not suffice, or nobody answered.
     """
-    lease = _Lease(api, namespace, name, f"{owner} {secrets.token_hex(8)}", duration_s)
+    lease = Lease(api, namespace, name, f"{owner} {secrets.token_hex(8)}", duration_s)
     lease.take(clock, sleep)
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lease, ended), daemon=True, name=f"lease {name}")
     renewing.start()
     try:
-        yield
+        yield lease
     finally:
         ended.set()
         renewing.join(_RENEWAL_TIMEOUT_S)
@@ -74,14 +73,51 @@ def held(
             lease.release()
 
 
-def _renew(lease: _Lease, ended: threading.Event) -> None:
+def has_namespace(api: Api, namespace: str) -> bool:
+    """Whether the cluster has *namespace*. Raises `ServiceError` if it is about to go, or nobody answered."""
+    try:
+        found = api.get(f"/api/v1/namespaces/{quote(namespace, safe='')}")
+    except Denied as error:
+        if error.status == 403:  # whoever has rights in a namespace alone may not look at it, and it is there
+            return True
+        if error.status == 404:
+            return False
+        raise
+    if found["metadata"].get("deletionTimestamp"):
+        raise ServiceError(
+            f"the namespace {namespace} is being deleted", hint="run the same command again when it is gone"
+        )
+    return True
+
+
+def make_namespace(api: Api, namespace: str) -> None:
+    """Make *namespace*. Raises `ServiceError` if our rights do not suffice."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": _LABELS}}
+    try:
+        api.send(
+            "PATCH",
+            f"/api/v1/namespaces/{quote(namespace, safe='')}",
+            body,
+            query={"fieldManager": _MANAGER, "force": "false"},
+            content_type="application/apply-patch+yaml",
+        )
+    except Denied as error:
+        if error.status != 403:
+            raise
+        raise ServiceError(
+            f"the namespace {namespace} is missing, and the credentials may not make it: an administrator has to",
+            hint="`kubectl apply -f setup/deployer.yaml`, which `mlops-ci render` writes, makes it, and the rights",
+        ) from error
+
+
+def _renew(lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(lease.duration_s / 3):
         with suppress(ServiceError):
             if not lease.renew():
                 return
 
 
-class _Lease:
+class Lease:
     """One taking of a Lease, by *holder*, whom nobody else is called."""
 
     def __init__(self, api: Api, namespace: str, name: str, holder: str, duration_s: float) -> None:
@@ -125,6 +161,17 @@ class _Lease:
             return False
         self._found = found
         return True
+
+    def demand(self) -> None:
+        """Raise `ServiceError` if it is not ours any more."""
+        found = self._read()
+        if found is not None and self._is_ours(found):
+            return
+        whom = found and _holder(found).rpartition(" ")[0]
+        raise ServiceError(
+            f"the lock {self._name} in {self._namespace} was lost to {whom or 'somebody who has let go of it since'}",
+            hint="run the same command again",
+        )
 
     def release(self) -> None:
         """Take away what is ours, and nothing else. Raises `ServiceError` if nobody answered."""

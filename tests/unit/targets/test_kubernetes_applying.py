@@ -387,3 +387,27 @@ def test_what_is_held_is_held_and_what_is_gone_is_not(cluster: FakeCluster) -> N
     del cluster.objects[CONFIG]
     with pytest.raises(ServiceError, match="ConfigMap cancer was applied, and is not there"):
         applying.demand_held(cluster, rendered())
+
+
+def test_no_manifests_are_no_reason_to_delete_everything(cluster: FakeCluster) -> None:
+    with pytest.raises(UsageError, match="all that runs there would be deleted"):
+        apply(cluster, [])
+    assert not cluster.writes
+
+
+def test_who_has_lost_the_lock_changes_nothing_more(cluster: FakeCluster) -> None:
+    """A machine that stood still goes on where it was, while somebody else has deployed."""
+    calls: list[int] = []
+
+    def demand() -> None:
+        calls.append(len(cluster.writes))
+        if len(calls) > 1:
+            raise ServiceError("the lock was lost")
+
+    with pytest.raises(ServiceError, match="was lost"):
+        applying.apply(
+            cluster, rendered(replicas=3, port=81)[:-2], SCOPE, plan_digest="sha256:p", tell=print, demand=demand
+        )
+    changes = [line for line in cluster.writes if "dryRun" not in line]
+    assert len(calls) == 2
+    assert len(changes) == 1

@@ -262,6 +262,18 @@ def test_what_was_lost_to_somebody_else_is_neither_taken_back_nor_released() -> 
     assert cluster.holder == "bob 0a1b"
 
 
+def test_who_has_lost_it_is_told_to_whom_before_anything_is_changed() -> None:
+    cluster = Cluster()
+    with hold(cluster) as held:
+        held.demand()
+        cluster.put("bob on build-8 0a1b")
+        with pytest.raises(ServiceError, match="was lost to bob on build-8"):
+            held.demand()
+        cluster.leases.clear()
+        with pytest.raises(ServiceError, match="was lost to somebody who has let go"):
+            held.demand()
+
+
 def test_an_api_that_is_away_in_the_end_is_no_error() -> None:
     cluster = Cluster()
 

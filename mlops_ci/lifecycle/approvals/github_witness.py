@@ -6,7 +6,6 @@ What an answer is worth is decided in `decisions`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,7 +29,7 @@ _MOST_COMMENTS = 100
 _WHOEVER_MAY_WRITE = ["permission:write"]
 
 
-class CommentWitness:
+class GitHubWitness:
     """GitHub, connected to when the first question comes."""
 
     def __init__(self, connect: Callable[[], GitHub]) -> None:
@@ -54,7 +53,7 @@ class CommentWitness:
 
     def comment(self, comment_id: int) -> Comment | None:
         """As `Witness.comment`; anybody who may push can record a lot of them, so not more than a hundred are read."""
-        from mlops_ci.github import comments  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import comments  # noqa: PLC0415  # as in `reach_github`
 
         if comment_id not in self._comments:
             if len(self._comments) >= _MOST_COMMENTS:
@@ -68,7 +67,7 @@ class CommentWitness:
 
     def text_above(self, number: int) -> Text:
         """As `Witness.text_above`."""
-        from mlops_ci.github import issues  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import issues  # noqa: PLC0415  # as in `reach_github`
 
         if number not in self._texts:
             with _unless_unanswerable():
@@ -77,7 +76,7 @@ class CommentWitness:
 
     def run(self, run_id: int) -> WorkflowRun | None:
         """As `Witness.run`; as with comments, not more than some are read."""
-        from mlops_ci.github import environments  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import environments  # noqa: PLC0415  # as in `reach_github`
 
         if run_id not in self._runs:
             if len(self._runs) >= _MOST_RUNS:
@@ -91,7 +90,7 @@ class CommentWitness:
 
     def reviews(self, run_id: int) -> Sequence[Review]:
         """As `Witness.reviews`."""
-        from mlops_ci.github import environments  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import environments  # noqa: PLC0415  # as in `reach_github`
 
         if run_id not in self._reviews:
             with _unless_unanswerable():
@@ -100,7 +99,7 @@ class CommentWitness:
 
     def may_approve(self, login: str, rule: ApprovalRule) -> bool:
         """As `Witness.may_approve`."""
-        from mlops_ci.github import people  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import people  # noqa: PLC0415  # as in `reach_github`
 
         # Four eyes take a login and its noreply address for the same, and so does the rule.
         names = [four_eyes.identity(entry) if "@" in entry else entry for entry in rule.from_]
@@ -112,7 +111,7 @@ class CommentWitness:
 
     def people_of(self, sha: str, since: str) -> Sequence[str]:
         """As `Witness.people_of`."""
-        from mlops_ci.github import commits  # noqa: PLC0415  # as in `_open`
+        from mlops_ci.github import commits  # noqa: PLC0415  # as in `reach_github`
 
         if (sha, since) not in self._people:
             with _unless_unanswerable():
@@ -120,23 +119,15 @@ class CommentWitness:
         return self._people[sha, since]
 
 
-def witness_of(project: Project, env: Mapping[str, str] | None = None) -> CommentWitness | None:
+def witness_of(project: Project, env: Mapping[str, str] | None = None) -> GitHubWitness | None:
     """
     The witness for *project*, with the token of the CI job, or with `GITHUB_TOKEN` or `GH_TOKEN` on a laptop.
 
     Returns:
         None if there is no token, or the project's repository is not on GitHub. No request is made.
     """
-    found = os.environ if env is None else env
-    token = found.get("GITHUB_TOKEN") or found.get("GH_TOKEN") or ""
-    api_url, repository = reach_github.place_of(project, found)
-    return CommentWitness(lambda: _open(token, repository, api_url)) if token and repository else None
-
-
-def _open(token: str, repository: str, api_url: str) -> GitHub:
-    from mlops_ci import github  # noqa: PLC0415  # a tenth of a second that only an approval by comment has to cost
-
-    return github.connect(token=token, repository=repository, api_url=api_url)
+    way = reach_github.way_to_hub(project, env)
+    return GitHubWitness(way) if way else None
 
 
 @contextmanager
