@@ -78,6 +78,7 @@ def test_without_uv_it_is_pip_that_installs(tmp_path: Path) -> None:
     assert packages(found["python"]) == {"pymysql"}  # mlops_ci would be beside the copy
 
 
+@pytest.mark.full
 def test_it_fetches_a_uv_of_its_own(tmp_path: Path) -> None:
     """Into a folder beside the environment, by the runner's pip."""
     bare = os.pathsep.join(each for each in os.environ["PATH"].split(os.pathsep) if not (Path(each) / "uv").exists())
@@ -133,6 +134,7 @@ def test_a_cache_is_used_where_nothing_is_trusted_or_released(place: Place) -> N
     assert said == [used for *_, used in CACHING]
 
 
+@pytest.mark.full
 def test_the_cache_holds_an_environment_for_the_next_job(place: Place) -> None:
     """The first job saves what it has installed; the second has it back, and needs no network."""
     place.options |= {"home": place.folder / "home", "keep": False}

@@ -14,10 +14,11 @@ from tests.processes import processes_of
 
 
 @pytest.mark.xdist_group("demo")
-def test_the_demo_walks_the_whole_loop_and_can_be_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.full)])
+def test_the_demo_walks_the_whole_loop_and_can_be_repeated(tmp_path: Path, times: int) -> None:
     """It shows a failed gate and a refusal, leaves the comment, and ends what it started."""
     folder = tmp_path / "demo"
-    for _ in range(2):
+    for _ in range(times):
         done = demo(folder)
         assert done.returncode == 0, done.stdout + done.stderr
         assert set(re.findall(r"exit code (\d+)", done.stdout)) == {"1", "4"}

@@ -334,6 +334,7 @@ def test_tuning_takes_what_helps(project: Workplace) -> None:
     assert not processes_of(state(place))
 
 
+@pytest.mark.full
 def test_tuning_leaves_off_what_does_not_help(project: Workplace) -> None:
     """A record costs the more the more of them are asked at once."""
     predict = "time.sleep(0.002 * len(records) ** 1.5); return [record['x'] for record in records]"

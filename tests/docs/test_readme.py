@@ -108,6 +108,7 @@ def shape(line: str) -> list[str]:
     return [re.sub(r"^[0-9a-f]{7,16}$|^─+$|^\d+ \w+ ago$", "…", cell) for cell in re.split(r"\s{2,}", line.strip())]
 
 
+@pytest.mark.full
 def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
     """From a first run to production and back to the data; nothing runs afterwards."""
     begin = next(code for code in re.findall(r"`(mlops-ci init [^`]+)`", section(README, "The loop by hand")))
@@ -162,7 +163,7 @@ def test_serving_it(repository: Workplace) -> None:
     assert service.returncode == 0
     shown = json.loads(next(line for line in console.splitlines() if line.startswith("{")))
     assert {**said, "digest": ""} == {**shown, "digest": ""}
-    assert '"batch_rows": ' in type_in(repository, f"{tune} --seconds 15 --dry-run --json")
+    assert '"batch_rows": ' in type_in(repository, f"{tune} --seconds 60 --dry-run --json")
     assert not processes_of(repository.root.parent)
 
 

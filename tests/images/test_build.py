@@ -169,6 +169,7 @@ def test_an_image_of_a_framework_answers_and_a_new_model_is_its_last_layer(make_
     assert two["digest"] == shop.registry.get("/v2/sklearn/manifests/1.1.0")[2]["docker-content-digest"]
 
 
+@pytest.mark.full
 def test_buildah_gives_the_same_digest_at_another_time_and_place(make_project: Make, shop: Shop) -> None:
     place = make_project(f"{shop.registry.name}/twice")
     one = image_of(place, "--builder", "buildah", "--push")["image"]
@@ -257,6 +258,7 @@ def test_credentials_of_the_registry(make_project: Make, shop: Shop, tmp_path: P
     run("buildah", "pull", f"{shop.locked.name}/locked@{image['digest']}", env={**shop.environment, **login})
 
 
+@pytest.mark.full
 def test_a_build_that_is_killed_leaves_nothing_and_the_next_one_works(
     make_project: Make, shop: Shop, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_an_unknown_platform_is_a_sentence() -> None:
         make("joblib==1.4.2\n", platform="plan9/mips")
 
 
+@pytest.mark.full
 def test_a_password_is_in_no_error(tmp_path: Path) -> None:
     """Nobody listens there."""
     reached = access.find({"UV_DEFAULT_INDEX": "http://robot:hunter-2@127.0.0.1:9/simple", "NETRC": str(tmp_path)})

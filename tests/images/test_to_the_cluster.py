@@ -159,6 +159,7 @@ def test_an_image_is_built_deployed_upgraded_under_load_and_rolled_back(
     assert caller.versions[0] == caller.versions[-1] == "1.0.0"
 
 
+@pytest.mark.full
 def test_a_pushed_tag_is_registered_built_deployed_to_staging_and_asked_about(
     project: Workplace, kubeconfig: Path, api: Api, namespace: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ BETWEEN = [{"mean radius": 12.0, "mean texture": 10.0, "class": 0}]
 """Between the thresholds of the two models, which tell it differently."""
 
 
+@pytest.mark.full
 def test_the_life_of_a_target(tmp_path: Path) -> None:
     """Deployed, replaced, rolled back, killed, started again, removed; each answer is the right model's."""
     port = free_port()

@@ -143,6 +143,7 @@ def test_who_asks_and_leaves_makes_room_for_others(serve: Serve) -> None:
     assert service.metric("mlops_batch_rows_count") == 2  # nobody else was still waiting
 
 
+@pytest.mark.full
 def test_a_model_that_holds_the_lock_is_not_taken_for_dead(serve: Serve) -> None:
     """With several workers, the supervisor asks each whether it lives; no thread of such a one can answer."""
     source = "import ctypes\n\ndef predict(records):\n    ctypes.PyDLL(None).sleep(7)\n    return records\n"
@@ -172,6 +173,7 @@ def test_a_grpc_port_is_not_shared_with_another_service(model: Path, serve: Serv
     assert f"the gRPC port {settings['grpc_port']} cannot be had" in second.log
 
 
+@pytest.mark.full
 def test_who_says_nothing_is_hung_up_on(serve: Serve) -> None:
     """Before the headers are there; nobody else notices."""
     service = serve(ECHO)

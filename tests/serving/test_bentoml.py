@@ -37,7 +37,7 @@ def test_its_client_works(model: Path, serve: Serve) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["predictions"] == [1, 0]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_its_build_and_its_server_work(model: Path, tmp_path: Path, workers: int) -> None:
     """What `bentoml build` makes holds the model and no address of an index, and `bentoml serve` serves it."""
     folder, home = rendered(tmp_path / "bundle", model, runtime="bentoml", workers=workers), tmp_path / "home"

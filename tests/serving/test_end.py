@@ -19,7 +19,7 @@ SLOW = "import time\n\ndef predict(records):\n    time.sleep(0.05)\n    return [
 
 
 @pytest.mark.parametrize("runtime", ["asgi", "bentoml"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) -> None:
     """The old service is told to end while others send it requests; each gets its answer."""
     environment = {"MLOPS_DRAIN_S": "4"}  # longer than a caller takes from asking who is ready to asking it

@@ -237,6 +237,7 @@ def highest_kb(service: Service) -> int:
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")))
 
 
+@pytest.mark.full
 def test_a_small_body_does_not_take_much_memory(ruled: Service) -> None:
     for content_type, written in FORMS:
         assert asked(ruled, content_type, written(pa.table(RIGHT))).status == 200

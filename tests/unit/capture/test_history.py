@@ -53,6 +53,7 @@ def test_what_a_line_looks_like(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_a_million_points_are_never_all_held(tmp_path):
     """They are in the file all the same, and the summary is of all of them."""
     count = 5 * history.MOST_WAITING + 1
