@@ -52,6 +52,7 @@ def test_it_parses_on_older_pythons() -> None:
     ast.parse(DEV.read_text("utf-8"), feature_version=(3, 7))
 
 
+@pytest.mark.full
 def test_an_environment_is_made_once_and_mended_when_broken(tmp_path: Path) -> None:
     """The first call installs, the second is silent, and one after an interruption installs again."""
     dev = tmp_path / "dev"

@@ -205,6 +205,7 @@ exec {real} "$@"
     return folder
 
 
+@pytest.mark.full
 def test_what_is_pinned_otherwise_is_installed_once(project: Workplace, uv: Path) -> None:
     """A kill in the middle of that leaves nothing that is taken for whole."""
     place = registered(project, requirements=["idna==3.10"])
@@ -277,6 +278,7 @@ def install(folder: Path, uv: list[str], *lines: str) -> None:
     environments.install(folder / "environment", requirements, uv, tell=lambda *_: None)
 
 
+@pytest.mark.full
 def test_without_uv_it_is_pip_that_installs(tmp_path: Path) -> None:
     install(tmp_path, [], "idna==3.10")
     assert list((tmp_path / "environment").glob("lib/*/site-packages/idna-3.10.dist-info"))

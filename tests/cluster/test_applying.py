@@ -272,6 +272,7 @@ def test_what_the_server_dropped_silently_is_found(place: Place) -> None:
     container = of(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     container["livenessProbe"] = {"grpc": {"port": 3000}, "periodSeconds": 10}
     held = place.held("Deployment")
+    del held["metadata"]["resourceVersion"]  # its controller writes, too
     held["spec"]["template"]["spec"]["containers"][0]["livenessProbe"] = {
         "tcpSocket": {"port": 3000},
         "grpc": {"port": 3000},

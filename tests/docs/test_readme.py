@@ -137,6 +137,7 @@ def test_the_loop_by_hand(repository: Workplace, approver: Path) -> None:
     assert not processes_of(repository.root.parent)
 
 
+@pytest.mark.full
 def test_serving_it(repository: Workplace) -> None:
     """The version that is tagged, asked by the line that stands there; tests/images builds and pushes."""
     begin = next(code for code in re.findall(r"`(mlops-ci init [^`]+)`", section(README, "The loop by hand")))

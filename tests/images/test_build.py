@@ -203,7 +203,8 @@ def test_a_new_model_is_one_new_layer_with_buildah_too(make_project: Make, shop:
     assert shop.registry.uploads() - sent == 2
 
 
-@pytest.mark.parametrize("builder", ["docker", pytest.param("buildah", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("builder", ["docker", "buildah"])
 def test_a_password_is_nowhere(make_project: Make, shop: Shop, tmp_path: Path, builder: str) -> None:
     """It lets the build fetch packages, and is in no layer, history, record, lock, log, nor left on the disk."""
     password = "hunter-2-and-more"

@@ -201,6 +201,7 @@ def test_the_base_install_is_small(base: Installed) -> None:
     assert len(base.distributions) <= DISTRIBUTIONS_BUDGET
 
 
+@pytest.mark.full
 def test_all_extras_install_together(built: Built, tmp_path: Path) -> None:
     """A fresh resolution of all extras has a solution, in which everything starts."""
     extras = ",".join(PROJECT["optional-dependencies"])

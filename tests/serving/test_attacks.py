@@ -95,6 +95,7 @@ def test_no_exception_ends_the_thread_of_the_model(serve: Serve, raised: str) ->
     assert service.predict(1).json["predictions"] == [1]
 
 
+@pytest.mark.full
 def test_a_log_that_nobody_reads_does_not_keep_the_service_alive(serve: Serve, tmp_path: Path) -> None:
     """Nor does it keep whole batches in memory."""
     pipe = tmp_path / "pipe"
@@ -151,6 +152,7 @@ def test_a_model_that_holds_the_lock_is_not_taken_for_dead(serve: Serve) -> None
     assert service.predict(1).json["predictions"] == [1]
 
 
+@pytest.mark.full
 def test_a_dead_worker_is_counted_no_longer(model: Path, serve: Serve) -> None:
     service = serve(model, workers=2)
     while service.metric("mlops_ready") < 2:

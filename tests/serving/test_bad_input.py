@@ -202,6 +202,7 @@ def predict(records):
     assert max(size for _, size in answers) <= 4
 
 
+@pytest.mark.full
 def test_a_hung_model_is_seen_by_the_cluster(serve: Serve) -> None:
     """/livez fails, so that the pod is started again; /predict says why it does not answer."""
     service = serve("import time\n\ndef predict(records):\n    time.sleep(3600)\n", timeout_s=0.2)

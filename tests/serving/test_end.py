@@ -18,7 +18,7 @@ from tests.serving.traffic import Traffic
 SLOW = "import time\n\ndef predict(records):\n    time.sleep(0.05)\n    return [1 for _ in records]\n"
 
 
-@pytest.mark.parametrize("runtime", ["asgi", "bentoml"])
+@pytest.mark.parametrize("runtime", ["asgi", pytest.param("bentoml", marks=pytest.mark.full)])
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) -> None:
     """The old service is told to end while others send it requests; each gets its answer."""
