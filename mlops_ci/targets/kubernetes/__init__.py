@@ -248,11 +248,11 @@ class KubernetesTarget:
 
     def remove(self) -> bool:
         """Delete what carries our labels; the namespace stays; see `Target.remove`."""
-        from mlops_ci.targets.kubernetes import applying, lease  # noqa: PLC0415  # as in `plan`
+        from mlops_ci.targets.kubernetes import applying, namespaces  # noqa: PLC0415  # as in `plan`
 
         if self._demand is not _nothing_to_demand:
             return applying.remove(self._api, self._scope)
-        if not lease.has_namespace(self._api, self._namespace):
+        if not namespaces.exists(self._api, self._namespace):
             return False
         with self.lock(f"a command that stops {self._name}"):
             return applying.remove(self._api, self._scope)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mlops_ci.errors import ServiceError, UsageError
 from mlops_ci.targets import Change, Tell, nothing_to_say
-from mlops_ci.targets.kubernetes import holding, lease, refusals
+from mlops_ci.targets.kubernetes import holding, namespaces, refusals
 from mlops_ci.targets.kubernetes.api import Api, Denied, Kind, path_of
 from mlops_ci.targets.kubernetes.objects import PLAN, Object, Scope, shown
 from mlops_ci.targets.kubernetes.refusals import FIELD_MANAGER
@@ -56,7 +56,7 @@ def plan(api: Api, objects: list[Object], scope: Scope) -> list[Change]:
         ServiceError: Nobody answered, or our rights do not suffice.
     """
     _demand_labels(objects, scope)
-    if not lease.has_namespace(api, scope.namespace):
+    if not namespaces.exists(api, scope.namespace):
         return [Change(action="create", what=shown(each)) for each in objects]
     changes = [_change(look) for look in _looks(api, objects, scope, force=True)]
     stale = _ours(api, objects, scope, nothing_to_say)
@@ -100,8 +100,8 @@ def apply(
             hint="`mlops-ci deployments stop` takes a deployment away",
         )
     _demand_labels(objects, scope)
-    if not lease.has_namespace(api, scope.namespace):
-        lease.make_namespace(api, scope.namespace)
+    if not namespaces.exists(api, scope.namespace):
+        namespaces.make(api, scope.namespace)
         tell(f"Namespace {scope.namespace}: created")
     for look in _looks(api, [_with_plan(each, plan_digest) for each in objects], scope, force=force):
         if _is_settled(look):

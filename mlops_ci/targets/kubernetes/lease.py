@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from mlops_ci.errors import ServiceError
+from mlops_ci.targets.kubernetes import namespaces
 from mlops_ci.targets.kubernetes.api import Api, Denied
 from mlops_ci.targets.kubernetes.objects import Object
 
@@ -26,8 +27,7 @@ _LOOKS = 15
 _LONGEST_S = 300
 _RENEWAL_TIMEOUT_S = 5.0
 _TAKES = 20
-_MANAGER = "mlops-ci"
-_LABELS = {"app.kubernetes.io/managed-by": _MANAGER}
+_LABELS = {"app.kubernetes.io/managed-by": "mlops-ci"}
 
 
 @contextmanager
@@ -71,43 +71,6 @@ def held(
         renewing.join(_RENEWAL_TIMEOUT_S)
         with suppress(ServiceError):  # then it runs out by itself
             lease.release()
-
-
-def has_namespace(api: Api, namespace: str) -> bool:
-    """Whether the cluster has *namespace*. Raises `ServiceError` if it is about to go, or nobody answered."""
-    try:
-        found = api.get(f"/api/v1/namespaces/{quote(namespace, safe='')}")
-    except Denied as error:
-        if error.status == 403:  # whoever has rights in a namespace alone may not look at it, and it is there
-            return True
-        if error.status == 404:
-            return False
-        raise
-    if found["metadata"].get("deletionTimestamp"):
-        raise ServiceError(
-            f"the namespace {namespace} is being deleted", hint="run the same command again when it is gone"
-        )
-    return True
-
-
-def make_namespace(api: Api, namespace: str) -> None:
-    """Make *namespace*. Raises `ServiceError` if our rights do not suffice."""
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": _LABELS}}
-    try:
-        api.send(
-            "PATCH",
-            f"/api/v1/namespaces/{quote(namespace, safe='')}",
-            body,
-            query={"fieldManager": _MANAGER, "force": "false"},
-            content_type="application/apply-patch+yaml",
-        )
-    except Denied as error:
-        if error.status != 403:
-            raise
-        raise ServiceError(
-            f"the namespace {namespace} is missing, and the credentials may not make it: an administrator has to",
-            hint="`kubectl apply -f setup/deployer.yaml`, which `mlops-ci render` writes, makes it, and the rights",
-        ) from error
 
 
 def _renew(lease: Lease, ended: threading.Event) -> None:
@@ -200,30 +163,12 @@ class Lease:
         except Denied as error:
             if error.status == 409:
                 return None
-            if error.status != 404:
+            # A namespace that is going is refused as if our rights did not suffice.
+            if error.status not in (403, 404) or namespaces.exists(self._api, self._namespace):
                 raise
-            self._make_namespace()
+            namespaces.make(self._api, self._namespace)
             return None
         return made
-
-    def _make_namespace(self) -> None:
-        metadata = {"name": self._namespace, "labels": _LABELS}
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        try:
-            self._api.send(
-                "PATCH",
-                f"/api/v1/namespaces/{quote(self._namespace, safe='')}",
-                json.dumps(body).encode(),
-                query={"fieldManager": _MANAGER, "force": "true"},
-                content_type="application/apply-patch+yaml",
-            )
-        except Denied as error:
-            if error.status != 403:
-                raise
-            raise ServiceError(
-                f"the namespace {self._namespace} is not there, and our rights do not suffice to make it",
-                hint=f"let somebody who may run: kubectl create namespace {self._namespace}",
-            ) from error
 
     def _read(self) -> Object | None:
         try:

@@ -29,6 +29,7 @@ class Cluster:
     def __init__(self, *, namespace: bool = True) -> None:
         self.leases: dict[str, Any] = {}
         self.namespace = namespace
+        self.is_going = False
         self.log: list[str] = []
         self.before: Callable[[str], None] = lambda _: None
         self.lose_answers = 0
@@ -51,12 +52,11 @@ class Cluster:
 
     def _answer(self, method: str, path: str, body: Any, options: dict[str, Any]) -> bytes:
         if path == "/api/v1/namespaces/staging":
-            assert method == "PATCH"
-            assert options["query"]["fieldManager"] == "mlops-ci"
-            self.namespace = True
-            return b"{}"
+            return self._answer_about_the_namespace(method, options)
         if not self.namespace:
             raise refusal(404)
+        if self.is_going and method == "POST":
+            raise refusal(403)
         if method == "POST":
             if body["metadata"]["name"] in self.leases:
                 raise refusal(409)
@@ -74,6 +74,17 @@ class Cluster:
             del self.leases["lock"]
             return b"{}"
         return self._store("lock", body, uid=found["metadata"]["uid"])
+
+    def _answer_about_the_namespace(self, method: str, options: dict[str, Any]) -> bytes:
+        if method == "GET":
+            if not self.namespace:
+                raise refusal(404)
+            going = {"deletionTimestamp": "2020-01-02T12:04:00Z"} if self.is_going else {}
+            return json.dumps({"metadata": {"name": "staging", **going}}).encode()
+        assert method == "PATCH"
+        assert options["query"]["fieldManager"] == "mlops-ci"
+        self.namespace = True
+        return b"{}"
 
     def _store(self, name: str, body: Any, uid: str) -> bytes:
         kept = copy.deepcopy(body)
@@ -160,9 +171,16 @@ def test_a_missing_namespace_that_we_may_not_make_is_a_sentence() -> None:
             raise refusal(403)
 
     cluster.before = forbid
-    with pytest.raises(ServiceError, match="the namespace staging is not there") as error, hold(cluster):
+    with pytest.raises(ServiceError, match="the namespace staging is missing") as error, hold(cluster):
         pass
-    assert "kubectl create namespace staging" in error.value.hint
+    assert "kubectl apply -f setup/deployer.yaml" in error.value.hint
+
+
+def test_a_namespace_that_is_going_is_said_instead_of_missing_rights() -> None:
+    cluster = Cluster()
+    cluster.is_going = True
+    with pytest.raises(ServiceError, match="the namespace staging is being deleted"), hold(cluster):
+        pytest.fail("nothing can be made there")
 
 
 def test_somebody_who_renews_it_is_named_at_once() -> None:
