@@ -16,7 +16,9 @@ def command(ctx: click.Context, json_output: bool) -> None:
     from mlops_ci.lifecycle.approvals.approve import asked_for
     from mlops_ci.records import timestamp
 
-    found = asked_for(show.project_of(ctx))
+    project = show.project_of(ctx)
+    show.left_out(ctx, project)
+    found = asked_for(project)
     if json_output:
         show.json(
             [

@@ -29,7 +29,10 @@ def command(ctx: click.Context, targets: tuple[str, ...], at: str, json_output: 
         return
     from mlops_ci.lifecycle.deployments import past
 
-    found = past(show.project_of(ctx), targets, at=_moment(at) if at else None)
+    project = show.project_of(ctx)
+    if not targets:
+        show.left_out(ctx, project)
+    found = past(project, targets, at=_moment(at) if at else None)
     if json_output:
         show.json(
             [
@@ -65,8 +68,7 @@ def check(ctx: click.Context, targets: tuple[str, ...], diff: bool, json_output:
     """Compare what the TARGETS (all, unless named) run with what is recorded; exit code 1 where something differs."""
     from mlops_ci.lifecycle.deploying.compare import compare
 
-    project = show.project_of(ctx)
-    found = [compare(project, name) for name in targets or project.config.targets]
+    found = compare(show.project_of(ctx), targets)
     code = _DIFFERS if any(one.state not in {"same", "empty"} for one in found) else 0
     if json_output:
         show.json(
@@ -129,7 +131,9 @@ def list_locks(ctx: click.Context, json_output: bool) -> None:
     from mlops_ci.lifecycle.deploying import locks
 
     project = show.project_of(ctx)
-    every = [held for name in project.config.targets if (held := locks.holding(project, name)) is not None]
+    show.left_out(ctx, project)
+    names = [name for name in project.config.targets if name not in project.out_of_reach]
+    every = [held for name in names if (held := locks.holding(project, name)) is not None]
     if json_output:
         show.json([{"record": held.record.id, "owner": held.record.author, "lock": held.lock} for held in every])
         return

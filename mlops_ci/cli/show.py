@@ -37,6 +37,13 @@ def notifier(ctx: click.Context) -> Callable[[str], None]:
     return notify
 
 
+def left_out(ctx: click.Context, project: Project) -> None:
+    """Say which targets a list lacks, since their records are kept where this environment has no address of."""
+    notify = notifier(ctx)
+    for target, variable in project.out_of_reach.items():
+        notify(f"{target} is left out: its store is `env:{variable}`, which is not set")
+
+
 def json(value: Any) -> None:
     """Print *value* (structs, lists, dicts) as JSON; every field is there, also where it has its default."""
     import msgspec

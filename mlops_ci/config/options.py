@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from mlops_ci import providers, targets
+from mlops_ci.config.structs import Target
 
 KINDS = sorted(targets.PROVIDERS)
-GENERAL_KEYS = ("kind", "after", "production", "approval", "freeze", "environment")
+GENERAL_KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Target) if field.name != "options")
 
 
 def options_of(kind: str) -> type[msgspec.Struct] | None:

@@ -65,7 +65,7 @@ def collect(project: Project, *, older_than: timedelta, dry_run: bool = False, o
     # The list first: what is put and recorded while the ledger is read is not on it.
     stored = list(project.artifacts.stored())
     naming = Naming(only={each.digest: each.digest for each in stored})
-    for record in project.ledger.all():
+    for record in project.all_records():
         naming.add(record)
     needed = naming.needed(before)
     unneeded = [each for each in stored if each.digest not in needed]

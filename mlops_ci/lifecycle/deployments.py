@@ -25,7 +25,7 @@ def deployments(project: Project, target: str) -> list[Record]:
     Raises:
         ServiceError: The ledger did not answer.
     """
-    return deployments_among(project.ledger.find(f"target/{target}"))
+    return deployments_among(project.ledger_of(target).find(f"target/{target}"))
 
 
 def deployments_among(found: Sequence[Record]) -> list[Record]:
@@ -65,7 +65,8 @@ def past(project: Project, targets: Sequence[str] = (), *, at: datetime | None =
 
     Args:
         project: The checkout.
-        targets: Keys of `targets:`.
+        targets: Keys of `targets:`. Unless named, those are left out whose store is out of reach
+            (see `Project.out_of_reach`).
         at: Only what served at that moment; one for each target at most.
 
     Raises:
@@ -73,7 +74,7 @@ def past(project: Project, targets: Sequence[str] = (), *, at: datetime | None =
         ServiceError: The ledger did not answer.
     """
     found: list[Past] = []
-    for target in targets or project.config.targets:
+    for target in targets or [name for name in project.config.targets if name not in project.out_of_reach]:
         if target not in project.config.targets:
             hint = providers.suggestion(target, list(project.config.targets))
             raise NotFound(f"there is no target {target!r}", hint=hint)

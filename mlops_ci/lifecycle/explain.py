@@ -118,7 +118,8 @@ def _of_approvals(project: Project, deployed: Record, ruling: DefaultBranch) -> 
     if not deployment.approvals:
         yield Fact("approval", "needed", "none")
         return
-    found = {record.id: record for record in project.ledger.find(approval_requests.key_of(deployment.plan_digest))}
+    ledger = project.ledger_of(deployment.plan.target)
+    found = {record.id: record for record in ledger.find(approval_requests.key_of(deployment.plan_digest))}
     request = found.get(deployment.request)
     if request is None:
         yield Fact("approval", "request", deployment.request[:12], "wrong", "the ledger has no such record")

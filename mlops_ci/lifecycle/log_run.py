@@ -250,7 +250,7 @@ def _forwarding_signals(process: subprocess.Popen[bytes], *, whole_group: bool) 
 def _environment(env: Mapping[str, str], folder: Path, project: Project) -> dict[str, str]:
     """The training's environment: ours without CI's credentials, with the run folder and the package."""
     kept = project.config.run.env if project.config.run else []
-    ours = {*_CREDENTIALS, project.store_variable}
+    ours = {*_CREDENTIALS, *project.secret_variables}
     lent = {
         name: value
         for name, value in env.items()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import heapq
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ from mlops_ci.entities import Author
 from mlops_ci.errors import ConfigError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.ledger import Ledger
+from mlops_ci.records import Record
 
 CONFIG_NAME = "mlops.yaml"
 TEMPLATES = Path(".mlops/templates")
@@ -61,26 +64,62 @@ class Project:
         Raises:
             ConfigError: It is not set.
         """
-        variable = self.store_variable
-        if not variable:
-            return self.config.store
-        found = os.environ.get(variable, "")
-        if not found:
-            raise ConfigError(
-                f"`store: env:{variable}` names an environment variable that is not set",
-                hint="set it to the database's address; in a workflow, `env:` of the step takes it from a secret",
-            )
-        return found
+        return _address(self.config.store, "store")
 
     @property
     def store_variable(self) -> str:
         """The environment variable that `store:` names, or ""."""
-        return self.config.store.removeprefix("env:") if self.config.store.startswith("env:") else ""
+        return _variable(self.config.store)
+
+    @property
+    def secret_variables(self) -> set[str]:
+        """The environment variables that hold the address of a store, the project's or a target's."""
+        stores = [self.config.store, *(target.store for target in self.config.targets.values())]
+        return {variable for store in stores if (variable := _variable(store))}
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Where records are kept: `store:`."""
-        address = self.store_address
+        """Where records are kept: `store:`. Those of a target may have a place of their own; see `ledger_of`."""
+        return self._open(self.store_address)
+
+    def ledger_of(self, target: str) -> Ledger:
+        """
+        Where deployments, approvals and locks of *target* are kept: its own `store:`, or the project's.
+
+        Raises:
+            ConfigError: Its `store:` names an environment variable that is not set.
+            ServiceError: The database did not answer.
+        """
+        settings = self.config.targets.get(target)
+        if settings is None or not settings.store:
+            return self.ledger
+        address = _address(settings.store, f"targets.{target}.store")
+        if address not in self._opened:
+            self._opened[address] = self._open(address)
+        return self._opened[address]
+
+    @property
+    def own_ledgers(self) -> dict[str, Ledger]:
+        """Those of the targets that have one, each by the key that its records have. Raises as `ledger_of`."""
+        return {f"target/{name}": self.ledger_of(name) for name, target in self.config.targets.items() if target.store}
+
+    def all_records(self) -> Iterator[Record]:
+        """Yield every record of the project and of its targets once, ordered by time and then id; as `ledger_of`."""
+        ledgers = {id(each): each for each in [self.ledger, *self.own_ledgers.values()]}.values()
+        ordered = heapq.merge(*(each.all() for each in ledgers), key=lambda record: (record.time, record.id))
+        yield from (next(same) for _, same in itertools.groupby(ordered, key=lambda record: record.id))
+
+    @property
+    def out_of_reach(self) -> dict[str, str]:
+        """The targets whose own store this environment has no address of, each with the variable that is not set."""
+        stores = {name: _variable(target.store) for name, target in self.config.targets.items()}
+        return {name: variable for name, variable in stores.items() if variable and not os.environ.get(variable)}
+
+    @cached_property
+    def _opened(self) -> dict[str, Ledger]:
+        return {}
+
+    def _open(self, address: str) -> Ledger:
         kind = "git" if address == "git" else "sql"
         provider = providers.load("ledger", ledger.PROVIDERS, kind)
         found: Ledger = provider(self.checkout) if kind == "git" else provider(address, base=self.checkout.root)
@@ -118,6 +157,25 @@ class Project:
         """The folder in which this project overrides templates, if it has one."""
         folder = self.checkout.root / TEMPLATES
         return folder if folder.is_dir() else None
+
+
+def _variable(store: str) -> str:
+    """The environment variable that *store* names, or ""."""
+    return store.removeprefix("env:") if store.startswith("env:") else ""
+
+
+def _address(store: str, key: str) -> str:
+    """What *store*, which the configuration says at *key*, stands for. Raises `ConfigError` if that is not set."""
+    variable = _variable(store)
+    if not variable:
+        return store
+    found = os.environ.get(variable, "")
+    if not found:
+        raise ConfigError(
+            f"`{key}: env:{variable}` names an environment variable that is not set",
+            hint="set it to the database's address; in a workflow, `env:` of the step takes it from a secret",
+        )
+    return found
 
 
 def public_address(url: str) -> str:

@@ -169,10 +169,11 @@ def _meant(opened: list[Asked], comment: Comment) -> Asked:
 
 def _keep(project: Project, decision: Approval) -> None:
     """Record *decision*; the same one a second time changes nothing."""
-    found = project.ledger.find(approval_requests.key_of(decision.plan_digest))
+    ledger = project.ledger_of(decision.target)
+    found = ledger.find(approval_requests.key_of(decision.plan_digest))
     if any(record.kind == "approval" and _reads(record, decision) for record in found):
         return
-    if not project.ledger.append([records.new(decision, author=project.author)]):
+    if not ledger.append([records.new(decision, author=project.author)]):
         raise ServiceError(
             "the ledger did not take the decision: the git remote did not answer", hint="run the job again"
         )

@@ -103,10 +103,20 @@ def read_request(record: Record, rule: ApprovalRule) -> Asked:
 
 
 def requests(project: Project) -> list[Asked]:
-    """The requests for the targets that are configured, oldest first. Raises `ServiceError` as the ledger does."""
-    rules = {name: target.approval or ApprovalRule() for name, target in project.config.targets.items()}
-    found = project.ledger.find(*(f"target/{name}" for name in rules)) if rules else []
-    return requests_among(found, rules, deployments_among(found))
+    """
+    The requests for the targets that are configured, oldest first.
+
+    Those for targets whose store is out of reach (see `Project.out_of_reach`) are left out.
+
+    Raises:
+        ServiceError: A ledger did not answer.
+    """
+    every: list[Asked] = []
+    for name in project.config.targets.keys() - project.out_of_reach.keys():
+        found = project.ledger_of(name).find(f"target/{name}")
+        rules = {name: project.config.targets[name].approval or ApprovalRule()}
+        every += requests_among(found, rules, deployments_among(found))
+    return sorted(every, key=lambda asked: (asked.record.time, asked.record.id))
 
 
 def requests_among(
@@ -149,7 +159,9 @@ def open_requests(project: Project, prefix: str) -> list[Asked]:
     plans = {asked.request.plan_digest for asked in matching}
     if len(plans) != 1:
         what = "no request" if not plans else f"requests for {len(plans)} plans"
-        raise NotFound(f"{what} for a plan {prefix}", hint="`mlops-ci approvals` lists what is asked for")
+        unset = sorted(set(project.out_of_reach.values()))
+        others = f"; those where {' and '.join(unset)} is set are not on it" if unset else ""
+        raise NotFound(f"{what} for a plan {prefix}", hint=f"`mlops-ci approvals` lists what is asked for{others}")
     opened = [asked for asked in matching if asked.state == "open"]
     if not opened:
         last = matching[-1]

@@ -77,7 +77,7 @@ def request(
         run=run_of(project),
     )
     record = records.new(asked, author=project.author)
-    project.ledger.append([record])
+    project.ledger_of(plan.target).append([record])
     return record
 
 
@@ -113,7 +113,7 @@ def decide(project: Project, prefix: str, *, key: Path, reject: str = "") -> tup
         reason=reject,
         request=asked.record.id,
     )
-    project.ledger.append([records.new(decision, author=project.author)])
+    project.ledger_of(plan.target).append([records.new(decision, author=project.author)])
     stand = standing(project, plan, ruling, history, witness=witness_of(project))
     return decision, stand.reached(rule.required)
 
@@ -175,7 +175,8 @@ def standing(
         ServiceError: The ledger did not answer.
     """
     rule = rule_of(ruling, plan.target)
-    found = project.ledger.find(key_of(records.digest(plan)))
+    ledger = project.ledger_of(plan.target)
+    found = ledger.find(key_of(records.digest(plan)))
     every = requests_among(found, {plan.target: rule}, history)
     opened = [asked for asked in every if asked.state == "open" and asked.request.plan == plan]
     if not opened:
@@ -185,7 +186,7 @@ def standing(
     asks = bool(methods & {"github-comment", "github-environment"})
     case = case_of(project, plan, ruling, history, opened, people=people, witness=witness if asks else None)
     if "github-environment" in methods:
-        beside = requests_among(project.ledger.find(f"target/{plan.target}"), {plan.target: rule}, history)
+        beside = requests_among(ledger.find(f"target/{plan.target}"), {plan.target: rule}, history)
         case = replace(case, unclear=unclear_runs(beside))
     stands = [_count(asked, made, case) for asked in opened]
     best = max(stands, key=lambda stand: len(stand.counted))

@@ -66,7 +66,7 @@ def take_reviews(
     if not own or witness is None or project.event is None:
         return Taken([])
     rule = rule_of(ruling, plan.target)
-    found = project.ledger.find(key_of(records.digest(plan)))
+    found = project.ledger_of(plan.target).find(key_of(records.digest(plan)))
     every = requests_among(found, {plan.target: rule}, history)
     mine = [
         asked for asked in every if asked.state == "open" and asked.request.plan == plan and asked.request.run == own
@@ -83,7 +83,7 @@ def take_reviews(
         return Taken([], (f"{why}\n{error.hint}" if error.hint else why,))
     about = {"repository": witness.repository, "run": own, "attempt": str(project.event.run.attempt)}
     made = [_decision(mine[0], review, {**about, "environment": environment}) for review in reviews]
-    return Taken(_kept(project, found, made))
+    return Taken(_kept(project, plan.target, found, made))
 
 
 def _decision(asked: Asked, review: Review, about: dict[str, str]) -> Approval:
@@ -101,7 +101,7 @@ def _decision(asked: Asked, review: Review, about: dict[str, str]) -> Approval:
     )
 
 
-def _kept(project: Project, found: Sequence[Record], made: Sequence[Approval]) -> list[Record]:
+def _kept(project: Project, target: str, found: Sequence[Record], made: Sequence[Approval]) -> list[Record]:
     """The records of *made*, of which *found* may hold some already; their time and attempt make no difference."""
     before = {key: record for record in found if record.kind == "approval" and (key := _key_of(record)) is not None}
     kept: dict[tuple[str, ...], Record] = {}
@@ -113,7 +113,7 @@ def _kept(project: Project, found: Sequence[Record], made: Sequence[Approval]) -
             kept[key] = fresh[-1]
         elif key in before:
             kept[key] = before[key]
-    if fresh and not project.ledger.append(fresh):
+    if fresh and not project.ledger_of(target).append(fresh):
         raise ServiceError(
             "the ledger did not take the reviews: the git remote did not answer", hint="run the job again"
         )

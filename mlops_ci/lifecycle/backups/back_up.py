@@ -126,7 +126,7 @@ def restore(project: Project, path: Path, *, progress: Progress) -> Restored:
     with verified(path, progress) as backup:
         artifacts = _restore_artifacts(project, backup, progress)
         # Bytes first: a record that others can read names only what they can fetch.
-        restored = _restore_records(project.ledger, backup, artifacts, progress)
+        restored = _restore_records(project, backup, artifacts, progress)
     # It may have been built from what was lost, or changed, and say so ever after. Now that is no loss.
     forget_projection(project)
     return restored
@@ -138,7 +138,7 @@ def _write(project: Project, file: BinaryIO, *, with_artifacts: bool, progress: 
     try:
         # Claims first: the record of each is written with it, and so is among the records afterwards.
         claims = project.ledger.claims("")
-        naming, count = _write_records(project.ledger, writer, progress)
+        naming, count = _write_records(project, writer, progress)
         with writer.member(CLAIMS) as write:
             for name, record in sorted(claims.items()):
                 write(records.canonical({"name": name, "record": record.id}) + b"\n")
@@ -165,10 +165,10 @@ def _write(project: Project, file: BinaryIO, *, with_artifacts: bool, progress: 
         raise
 
 
-def _write_records(ledger: Ledger, writer: Writer, progress: Progress) -> tuple[Naming, int]:
+def _write_records(project: Project, writer: Writer, progress: Progress) -> tuple[Naming, int]:
     naming, count = Naming(), 0
     with writer.member(RECORDS) as write:
-        for count, record in enumerate(ledger.all(), start=1):
+        for count, record in enumerate(project.all_records(), start=1):
             write(records.encode(record) + b"\n")
             naming.add(record)
             if count % _PAGE_RECORDS == 0:
@@ -232,9 +232,11 @@ def _restore_artifacts(project: Project, backup: Backup, progress: Progress) -> 
     return len(sizes.keys() - stored)
 
 
-def _restore_records(ledger: Ledger, backup: Backup, artifacts: int, progress: Progress) -> Restored:
+def _restore_records(project: Project, backup: Backup, artifacts: int, progress: Progress) -> Restored:
     """Append what is missing: records that hold no name in pages, then the others with their names."""
-    known = {record.id for record in ledger.all()}
+    ledger, homes = project.ledger, project.own_ledgers
+    known = {record.id for record in ledger.all() if homes.keys().isdisjoint(record.keys)}
+    known |= {record.id for home in homes.values() for record in home.all()}
     held = {name: record.id for name, record in ledger.claims("").items()}
     names: dict[str, list[str]] = {}
     for name, id_ in backup.claims.items():
@@ -248,10 +250,10 @@ def _restore_records(ledger: Ledger, backup: Backup, artifacts: int, progress: P
         elif record.id not in known:
             page.append(record)
         if len(page) == _PAGE_RECORDS:
-            new += _append(ledger, page)
+            new += _append_apart(ledger, homes, page)
             page = []
             progress("records", done, backup.manifest.records)
-    new += _append(ledger, page)
+    new += _append_apart(ledger, homes, page)
     progress("records", done, backup.manifest.records)
     lost = {id_ for id_, some in names.items() if any(held.get(name, id_) != id_ for name in some)}
     wanted = [each for each in holders if each.id not in lost and not all(name in held for name in names[each.id])]
@@ -266,6 +268,14 @@ def _restore_records(ledger: Ledger, backup: Backup, artifacts: int, progress: P
     new += sum(each.id not in known for each in wanted)
     claimed = sum(name not in held for each in wanted for name in names[each.id])
     return Restored(new, claimed, artifacts, backup.manifest.records - new, len(backup.manifest.left_out))
+
+
+def _append_apart(ledger: Ledger, homes: Mapping[str, Ledger], page: Sequence[Record]) -> int:
+    """Append each record of *page* to that of *homes* of which it has the key, or else to *ledger*."""
+    for key, home in homes.items():
+        _append(home, [record for record in page if key in record.keys])
+    _append(ledger, [record for record in page if homes.keys().isdisjoint(record.keys)])
+    return len(page)
 
 
 def _append(ledger: Ledger, page: Sequence[Record], claims: Mapping[str, Record] | None = None) -> int:

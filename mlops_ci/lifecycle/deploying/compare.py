@@ -8,6 +8,7 @@ from typing import Literal
 
 from mlops_ci.entities import Deployment
 from mlops_ci.errors import MlopsCIError
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.deploying import manifests
 from mlops_ci.lifecycle.deployments import current
 from mlops_ci.lifecycle.project import Project
@@ -38,16 +39,24 @@ class Comparison:
     changes: Sequence[Change] = ()
 
 
-def compare(project: Project, target: str) -> Comparison:
+def compare(project: Project, targets: Sequence[str] = ()) -> list[Comparison]:
     """
-    Look at *target*, changing nothing.
+    Look at *targets* of the default branch (all, unless named), changing nothing.
 
     Raises:
         NotFound: There is no such target.
-        ServiceError: The ledger did not answer.
+        ServiceError: The remote did not answer.
+        UsageError: The default branch has no configuration.
     """
-    found, record = open_target(project.config, target), current(project, target)
+    ruling = policy.at_default_branch(project.checkout, project.config_name)
+    ruled = project.ruled_by(ruling.config)
+    return [_compared(ruled, name) for name in targets or ruled.config.targets]
+
+
+def _compared(project: Project, target: str) -> Comparison:
+    found, record = open_target(project.config, target), None
     try:
+        record = current(project, target)
         status = found.status()
         if record is None:
             return _unrecorded(target, status)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_ci import records
 from mlops_ci.entities import Deployment
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.approvals import request_issue
 from mlops_ci.lifecycle.deploying import locks, restoring, telling
 from mlops_ci.lifecycle.deploying.admission import Admission, admit, refusal_of
 from mlops_ci.lifecycle.deploying.performing import Deployed, Task, admitted, owner_of, perform
-from mlops_ci.lifecycle.deploying.planning import Prospect, demand_image, prospect
-from mlops_ci.lifecycle.deployments import current, deployments
+from mlops_ci.lifecycle.deploying.planning import Prospect, demand_image, look_again, prospect
+from mlops_ci.lifecycle.deployments import current
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.render import open_target
 from mlops_ci.targets import Change, Tell, nothing_to_say
@@ -69,8 +70,7 @@ def deploy(
         return running
     admit(made, tell)
     with made.target.lock(owner_of(made.project)):
-        # Minutes may have gone by: what was decided, locked or deployed meanwhile counts.
-        made = replace(made, history=deployments(made.project, target))
+        made = look_again(made)
         return _running(made) or _perform(made, admit(made, tell), tell)
 
 
@@ -112,10 +112,11 @@ def stop(project: Project, target: str) -> bool:
     Take away what runs on *target*, and record that; False if nothing did.
 
     Raises:
-        NotFound: There is no such target.
+        NotFound: The default branch has no such target.
         Refused: Somebody else has locked it.
         ServiceError: The ledger or the target did not answer.
     """
+    project = project.ruled_by(policy.at_default_branch(project.checkout, project.config_name).config)
     found = open_target(project.config, target)
     locks.demand_free(project, target)
     removed = found.remove()
@@ -123,7 +124,7 @@ def stop(project: Project, target: str) -> bool:
     record = current(project, target)
     if record is not None:
         stopped = records.replace(record.read(Deployment), status="stopped", previous=record.id, started=records.now())
-        project.ledger.append([records.new(stopped, author=project.author)])
+        project.ledger_of(target).append([records.new(stopped, author=project.author)])
     return removed or record is not None
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from mlops_ci import records
 from mlops_ci.entities import TargetLock
 from mlops_ci.errors import IntegrityError, NotFound, Refused
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.render import target_of
 from mlops_ci.records import Record
@@ -38,15 +39,15 @@ def lock(project: Project, target: str, *, reason: str, for_s: float) -> Held:
     Lock *target* for *for_s* seconds; one's own lock is prolonged or shortened.
 
     Raises:
-        NotFound: There is no such target.
+        NotFound: The default branch has no such target.
         Refused: Somebody else has locked it.
     """
-    target_of(project.config, target)
+    project = _ruled(project, target)
     demand_free(project, target)
     expires = records.timestamp(records.moment(records.now()) + timedelta(seconds=for_s))
     made = TargetLock(target=target, reason=reason, expires=expires)
     record = records.new(made, author=project.author)
-    project.ledger.append([record])
+    project.ledger_of(target).append([record])
     return Held(record, made)
 
 
@@ -55,20 +56,28 @@ def unlock(project: Project, target: str, *, reason: str = "") -> Held:
     Lift the lock of *target*, whoever's it is, and return it; the record says who lifted it.
 
     Raises:
-        NotFound: There is no such target, or no lock holds.
+        NotFound: The default branch has no such target, or no lock holds.
     """
-    target_of(project.config, target)
+    project = _ruled(project, target)
     held = holding(project, target)
     if held is None:
         raise NotFound(f"{target} is not locked", hint="`mlops-ci deployments locks` lists what is")
-    project.ledger.append([records.new(TargetLock(target=target, reason=reason, lifted=True), author=project.author)])
+    lifted = TargetLock(target=target, reason=reason, lifted=True)
+    project.ledger_of(target).append([records.new(lifted, author=project.author)])
     return held
+
+
+def _ruled(project: Project, target: str) -> Project:
+    """*project* by the default branch, which says where the target's records are kept. As `render.target_of`."""
+    ruled = project.ruled_by(policy.at_default_branch(project.checkout, project.config_name).config)
+    target_of(ruled.config, target)
+    return ruled
 
 
 def holding(project: Project, target: str) -> Held | None:
     """The lock that holds *target* now. Raises `ServiceError` if the ledger did not answer."""
     last = None
-    for record in project.ledger.find(f"target/{target}"):
+    for record in project.ledger_of(target).find(f"target/{target}"):
         if record.kind == _KIND:
             try:
                 last = Held(record, record.read(TargetLock))

@@ -71,19 +71,21 @@ def perform(task: Task, *, back_to: Task | None = None) -> Deployed:
 
     Args:
         task: What to do.
-        back_to: What to do where that fails: what served before. Without it, what was begun is taken away.
+        back_to: What to do where that fails: what served before. Without it, what was begun is taken away, unless
+            something ran there that no record knows: that is not ours to decide.
 
     Raises:
         UsageError: Nothing was begun.
         ServiceError: It did not become ready or right; the sentence says what serves now.
     """
     clock, task = _Clock(), _with_kept(task)
+    unknown = _unrecorded(task) if back_to is None else ""
     try:
         url, smoke = _carry_out(task)
     except UsageError:
         raise
     except MlopsCIError as error:
-        raise ServiceError(_told(str(error), _undo(task, back_to, clock, error)), hint=error.hint) from error
+        raise ServiceError(_told(str(error), _undo(task, back_to, unknown, clock, error)), hint=error.hint) from error
     record = _record(task, clock, status="live", url=url, smoke=smoke, **task.fields)
     return Deployed(record.read(Deployment), record.id, new=True)
 
@@ -103,6 +105,14 @@ def _with_kept(task: Task) -> Task:
     files = {path.relative_to(service).as_posix(): path for path in sorted(service.rglob("*")) if path.is_file()}
     texts = {name: path.read_bytes().decode() for name, path in files.items() if not name.startswith(_MODEL)}
     return replace(task, kept=manifests.keep(task.project, task.order.files, texts))
+
+
+def _unrecorded(task: Task) -> str:
+    """What runs on the target although nothing is recorded to, and is not what *task* began before it was killed."""
+    status = task.target.status()
+    if status is None or status.plan_digest == task.order.plan_digest:
+        return ""
+    return f"{status.model} {status.version}"
 
 
 def _carry_out(task: Task) -> tuple[str, Smoke | None]:
@@ -125,13 +135,16 @@ def _settled(task: Task) -> tuple[str, Smoke | None]:
     return url, found[0] if found else None
 
 
-def _undo(task: Task, back_to: Task | None, clock: _Clock, error: MlopsCIError) -> str:
+def _undo(task: Task, back_to: Task | None, unknown: str, clock: _Clock, error: MlopsCIError) -> str:
     """Record that *task* failed and restore what served before; a ledger that is away does not keep that from it."""
     try:
         failed = _record(task, clock, status="failed", **{**task.fields, "reason": str(error)}).id
         unrecorded = ""
     except MlopsCIError as unwritten:
         failed, unrecorded = "", f"; that it failed is not recorded: {unwritten}"
+    if unknown:
+        left = f"{unknown} ran there before, which no record knows, so nothing is gone back to or taken away"
+        return left + unrecorded
     return _go_back(task, back_to, failed) + unrecorded
 
 
@@ -169,7 +182,7 @@ def _record(task: Task, clock: _Clock, **fields: Any) -> Record:
         **fields,
     )
     record = records.new(deployment, author=task.project.author)
-    task.project.ledger.append([record])
+    task.project.ledger_of(task.plan.target).append([record])
     return record
 
 

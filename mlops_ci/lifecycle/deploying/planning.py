@@ -8,7 +8,7 @@ undoes the approval.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_ci import records
@@ -113,6 +113,26 @@ def prospect(project: Project, target: str, *, version: str = "", plan: str = ""
             hint="version, image, manifests or rules are other ones than those that were shown; plan and ask again",
         )
     return made
+
+
+def look_again(made: Prospect) -> Prospect:
+    """
+    Return *made* by the rules, the keys and the history of now: minutes may have gone by since it was planned.
+
+    Raises:
+        Refused: What the default branch says of the target has changed.
+        ServiceError: The remote or the ledger did not answer.
+    """
+    ruling = policy.at_default_branch(made.project.checkout, made.project.config_name)
+    project, target = made.project, made.plan.target
+    if ruling.sha != made.ruling.sha:
+        project = project.ruled_by(ruling.config)
+        if ruling.config.targets.get(target) != made.settings:
+            raise Refused(
+                f"what {ruling.name} says of {target} has changed since this was planned",
+                hint="run the same command again: it goes by the new rules",
+            )
+    return replace(made, project=project, ruling=ruling, history=deployments(project, target))
 
 
 def demand_image(prospect: Prospect) -> None:

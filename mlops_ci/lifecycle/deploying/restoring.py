@@ -116,7 +116,7 @@ def runs(target: Target, record: Record) -> bool:
 def _not_agreed(project: Project, record: Record, rule: ApprovalRule) -> str:
     """Why the plan of *record* does not count as approved when it first went live; "" if it does."""
     plan_digest = record.body["plan_digest"]
-    found = project.ledger.find(key_of(plan_digest))
+    found = project.ledger_of(record.body["plan"]["target"]).find(key_of(plan_digest))
     history = deployments(project, record.body["plan"]["target"])
     live = [one for one in history if one.body["status"] == "live" and one.body["plan_digest"] == plan_digest]
     first = (live or [record])[0]

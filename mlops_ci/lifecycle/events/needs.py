@@ -34,7 +34,7 @@ def extras(
         return []
     config = _config(start, config_path)
     targets = _of_targets(config, event, deploys=deploys)
-    return sorted({*_of_github(part), *_of_store(config), *_of_training(config, event, part), *targets})
+    return sorted({*_of_github(part), *_of_stores(config), *_of_training(config, event, part), *targets})
 
 
 def _config(start: Path, path: Path | None) -> Config | None:
@@ -50,13 +50,14 @@ def _of_github(part: str) -> Iterator[str]:
         yield "github"
 
 
-def _of_store(config: Config | None) -> Iterator[str]:
-    """By the address, which is also looked for where a job without a checkout would have it."""
-    store = config.store if config else "env:MLOPS_STORE"
-    address = os.environ.get(store.removeprefix("env:"), "") if store.startswith("env:") else store
-    scheme = address.partition("://")[0].partition("+")[0]
-    if scheme in _DRIVERS:
-        yield _DRIVERS[scheme]
+def _of_stores(config: Config | None) -> Iterator[str]:
+    """By the addresses, which are also looked for where a job without a checkout would have them."""
+    stores = [config.store, *(target.store for target in config.targets.values())] if config else ["env:MLOPS_STORE"]
+    for store in stores:
+        address = os.environ.get(store.removeprefix("env:"), "") if store.startswith("env:") else store
+        scheme = address.partition("://")[0].partition("+")[0]
+        if scheme in _DRIVERS:
+            yield _DRIVERS[scheme]
 
 
 def _of_training(config: Config | None, event: Event, part: str) -> Iterator[str]:

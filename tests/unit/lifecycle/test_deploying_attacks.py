@@ -8,10 +8,7 @@ The target is an address in a folder, and the approvals are signatures.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,122 +17,17 @@ import pytest
 
 from mlops_ci import digests, records
 from mlops_ci.config import Freeze
-from mlops_ci.entities import ArtifactRef, Author, Deployment, Image, Model, ModelVersion, Plan, TargetLock
-from mlops_ci.errors import AwaitsApproval, IntegrityError, MlopsCIError, NotFound, Refused, ServiceError, UsageError
-from mlops_ci.lifecycle.approvals.approval_requests import requests
-from mlops_ci.lifecycle.approvals.approve import decide
+from mlops_ci.entities import ArtifactRef, Deployment, Image, ModelVersion, Plan, TargetLock
+from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound, Refused, ServiceError, UsageError
 from mlops_ci.lifecycle.deploying import freezes, manifests, restoring
-from mlops_ci.lifecycle.deploying.deploy import deploy
-from mlops_ci.lifecycle.deploying.performing import Deployed, Task, perform
+from mlops_ci.lifecycle.deploying.performing import Task, perform
 from mlops_ci.lifecycle.deploying.planning import prospect
-from mlops_ci.lifecycle.deploying.roll_back import roll_back
 from mlops_ci.lifecycle.deployments import current, deployments
-from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.render import fetch_model, image_of, open_target
 from mlops_ci.records import Record
 from mlops_ci.targets import Order, Target, Tell, nothing_to_say
-from tests.repositories import ENVIRONMENT, commit, git, make_clone
-
-MALLORY = Author(name="mallory", email="mallory@example.com", via="git")
-CONFIG = """\
-project: churn
-serving: {image: registry.example/acme/churn}
-targets:
-  production: {kind: uri, uri: PLACE, approval: {required: 1}}
-  staging: {kind: uri, uri: PLACE-staging}
-"""
-
-
-@dataclass
-class Scene:
-    """A project with the versions 1.0.0 and 1.1.0, a production that wants an approval, and somebody who approves."""
-
-    root: Path
-    key: Path
-
-    @property
-    def project(self) -> Project:
-        return Project.open(self.root)
-
-    @property
-    def published(self) -> Any:
-        """What readers of the address are told."""
-        return json.loads((self.root.parent / "place" / "current.json").read_text())
-
-    def folder(self) -> Path:
-        folder = self.root.parent / os.urandom(4).hex()
-        folder.mkdir()
-        return folder
-
-    def register(self, version: str, *, path: str = "model.bin") -> Record:
-        file = self.folder() / "model.bin"
-        file.write_text(version)
-        reference = digests.reference(file, path)
-        self.project.artifacts.put({reference.digest: file})
-        model = Model(flavor="python", digest=digests.of_tree([reference]), size_bytes=5, files=[reference])
-        sha = git(self.root, "rev-parse", "HEAD")
-        made = ModelVersion(
-            model="churn",
-            version=version,
-            tag=f"v{version}",
-            sha=sha,
-            tree=sha,
-            run_id="r",
-            run_record="",
-            artifact=model,
-        )
-        record = records.new(made, author=self.project.author)
-        self.project.ledger.append([record], claims={f"version/churn/{version}": record})
-        return record
-
-    def deploy(self, version: str, target: str = "production") -> Deployed:
-        """Deploy, with an approval if one is asked for."""
-        try:
-            return deploy(self.project, target, version=version, into=self.folder())
-        except AwaitsApproval:
-            asked = next(one for one in requests(self.project) if one.state == "open")
-            decide(self.project, asked.request.plan_digest, key=self.key)
-        return deploy(self.project, target, version=version, into=self.folder())
-
-    def roll_back(self, target: str = "production", *, to: str = "", tell: Tell = nothing_to_say) -> Deployed:
-        return roll_back(self.project, target, to=to, into=self.folder(), tell=tell)
-
-    def push(self, deployment: Deployment) -> Record:
-        """What whoever may push to `refs/mlops` does."""
-        record = records.new(deployment, author=MALLORY)
-        self.project.ledger.append([record])
-        return record
-
-    def last(self, target: str = "production") -> Deployment:
-        record = current(self.project, target)
-        assert record is not None
-        return record.read(Deployment)
-
-
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    for name, value in {**ENVIRONMENT, "MLOPS_STATE_HOME": str(tmp_path / "state")}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("GITHUB_TOKEN", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    key = tmp_path / "key"
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, stdin=subprocess.DEVNULL
-    )
-    signers = f'lead@example.com namespaces="mlops-ci" {key.with_suffix(".pub").read_text()}'
-    config = CONFIG.replace("PLACE", str(tmp_path / "place"))
-    made = Scene(make_clone(tmp_path, {"mlops.yaml": config, ".mlops/allowed_signers": signers}), key)
-    made.register("1.0.0")
-    made.register("1.1.0")
-    return made
-
-
-@pytest.fixture
-def live(scene: Scene) -> Scene:
-    """1.1.0 is live in production, after 1.0.0; both were approved."""
-    scene.deploy("1.0.0")
-    scene.deploy("1.1.0")
-    return scene
+from tests.repositories import commit, git
+from tests.unit.lifecycle.scenes import MALLORY, Scene
 
 
 def forged(scene: Scene, deployment: Deployment, change: Callable[[dict[str, str]], dict[str, str]]) -> Deployment:
@@ -385,7 +277,7 @@ class Fails:
 
 
 def tasks(target: Fails, log: Log) -> list[Task]:
-    project: Any = SimpleNamespace(ledger=log, author=MALLORY, event=None)
+    project: Any = SimpleNamespace(ledger_of=lambda _: log, author=MALLORY, event=None)
     facts = dict.fromkeys(("target", "kind", "project", "model", "version_record", "model_digest"), "")
     plan = Plan(**facts, version="1", manifests_digest="", policy_digest="", production=False)
     kept = ArtifactRef(path="", digest="", size_bytes=0)
