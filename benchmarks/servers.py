@@ -10,6 +10,7 @@ unless told otherwise.
 from __future__ import annotations
 
 import csv
+import gzip
 import http.client
 import json
 import logging
@@ -31,7 +32,7 @@ from tests.integration import served_model
 from tests.integration.served_model import free_port
 
 PEERS = Path(__file__).parent / "serving_peers"
-DATA = PACKAGE.parent / "templates/project/example/data/breast_cancer.csv"
+DATA = PACKAGE.parent / "templates/project/example/data/breast_cancer.csv.gz"
 _START_S = 120.0
 
 
@@ -130,7 +131,7 @@ def fit(data: Path, strength: float = 1.0) -> tuple[Any, list[str], Any]:
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415  # as above
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415  # as above
 
-    with data.open(encoding="utf-8") as file:
+    with gzip.open(data, "rt", encoding="utf-8") as file:
         content = list(csv.DictReader(file))
     columns = [name for name in content[0] if name != "target"]
     table = np.array([[float(line[name]) for name in columns] for line in content])

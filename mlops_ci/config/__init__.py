@@ -116,7 +116,7 @@ def parse_waivers(text: bytes | str, source: str) -> list[WaiverRow]:
 
 
 def schema() -> dict[str, object]:
-    """Return the JSON Schema of the file; the copy in `mlops.schema.json` is the same."""
+    """Return the JSON Schema of the file, which `docs/mlops.schema.json` is."""
     from mlops_ci.config import json_schema  # noqa: PLC0415  # imports every kind of target
 
     return json_schema.schema()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from collections.abc import Mapping
@@ -126,11 +127,14 @@ def _write(path: Path, text: str) -> Path | None:
 
 
 def _copy(source: Path, root: Path) -> list[Path]:
+    """Copy what is below *source* and not there yet; data is compressed here, and not there."""
     written = []
     for path in sorted(source.rglob("*")):
-        place = root / path.relative_to(source)
+        packed = path.suffix == ".gz"
+        place = (root / path.relative_to(source)).with_suffix("" if packed else path.suffix)
         if path.is_file() and path.suffix != ".j2" and "__pycache__" not in path.parts and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+            with gzip.open(path) if packed else path.open("rb") as source_file, place.open("wb") as file:
+                shutil.copyfileobj(source_file, file)
             written.append(place)
     return written

@@ -22,7 +22,7 @@ from tests.crashes import worker
 from tests.repositories import git
 
 _MOST = 130 * 50  # each start of a worker has fifty numbers of its own at most
-KILLS = [pytest.param(3, id="3"), pytest.param(130, id="130", marks=pytest.mark.full)]
+KILLS = [pytest.param(6, id="6"), pytest.param(130, id="130", marks=pytest.mark.full)]
 
 
 def killed(task: str, address: str, start: int, seed: int) -> list[str]:

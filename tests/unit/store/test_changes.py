@@ -71,7 +71,7 @@ _HISTORIES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_HISTORIES, st.data())
 def test_order_duplicates_batches_and_rebuilding_change_no_answer(history: list[Record], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(history + history[:3]))
