@@ -122,7 +122,6 @@ def run_workflow(
     Raises:
         ValueError: GitHub would refuse the file, or it uses what run.mjs does not know.
     """
-    home.mkdir(parents=True, exist_ok=True)
     text, path = (workflow.read_text("utf-8"), str(workflow)) if isinstance(workflow, Path) else (workflow, "given.yml")
     context = {
         **place_of(event, payload, repository),
@@ -131,8 +130,6 @@ def run_workflow(
         "workflow": Path(path).stem,
         "event_path": str(home / "event.json"),
     }
-    (home / "event.json").write_text(json.dumps(payload), "utf-8")
-    (home / ".gitconfig").write_text(_found_at(address or repository.as_uri(), name), "utf-8")
     order = {
         "workflow": path,
         "content": text,
@@ -140,11 +137,7 @@ def run_workflow(
         "payload": payload,
         "github": context,
         "remote": f"{_HOST}/{name}",
-        "workspace": str(home / "work"),
-        "home": str(home),
-        "temporary": str(home / "_temp"),
-        "cache": str(home / "_cache"),
-        "artifacts": str(home / "_artifacts"),
+        **_made_at(home, payload, _found_at(address or repository.as_uri(), name)),
         "keep": keep,
         "token": token,
         "tokens": dict(tokens or {}),
@@ -153,6 +146,15 @@ def run_workflow(
         "environment": runner_environment(home, **(environment or {})),
     }
     return _run(order, home)
+
+
+def _made_at(home: Path, payload: Mapping[str, Any], gitconfig: str) -> dict[str, str]:
+    """Write what a runner finds in its *home*, and return the folders that it works in."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "event.json").write_text(json.dumps(payload), "utf-8")
+    (home / ".gitconfig").write_text(gitconfig, "utf-8")
+    names = {"workspace": "work", "temporary": "_temp", "cache": "_cache", "artifacts": "_artifacts"}
+    return {"home": str(home), **{key: str(home / name) for key, name in names.items()}}
 
 
 def _context(name: str, payload: Mapping[str, Any], run: tuple[int, int], server: str) -> dict[str, str]:
