@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,15 @@ class Probe:
         return found
 
 
-def start(python: str) -> Probe:
-    """Ask the interpreter *python* about itself, without waiting for the answer."""
+def start(python: str, env: Mapping[str, str]) -> Probe:
+    """Ask the interpreter *python* about itself, in the environment *env*, without waiting for the answer."""
     try:
         process = subprocess.Popen(
             [python, str(_SCRIPT)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**env, "PYTHONDONTWRITEBYTECODE": "1"},
         )
     except OSError as error:
         return Probe(None, [f"the packages of {python} are not known: {error.strerror}"])

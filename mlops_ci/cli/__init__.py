@@ -7,7 +7,7 @@ knows click.
 
 from __future__ import annotations
 
-import gc
+import gc as collector  # `gc` is what the command of that name is found by
 import importlib
 import os
 import sys
@@ -103,7 +103,7 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Most of what a command allocates lives until it ends: looking for garbage in it is a tenth of the time to start.
-    gc.set_threshold(100_000, 50, 100)
+    collector.set_threshold(100_000, 50, 100)
     options: dict[str, Any] = {}
     warnings.showwarning = _show_warning
     try:

@@ -13,10 +13,11 @@ from mlops_ci.cli import show
 @show.exits
 def command(ctx: click.Context, json_output: bool) -> None:
     """List the decisions that are asked for."""
+    from mlops_ci.lifecycle import policy
     from mlops_ci.lifecycle.approvals.approve import asked_for
     from mlops_ci.records import timestamp
 
-    project = show.project_of(ctx)
+    project = policy.ruled(show.project_of(ctx))
     show.left_out(ctx, project)
     found = asked_for(project)
     if json_output:

@@ -27,9 +27,10 @@ def command(ctx: click.Context, targets: tuple[str, ...], at: str, json_output: 
     """List deployments: who put what where, when and why, and what still serves."""
     if ctx.invoked_subcommand is not None:
         return
+    from mlops_ci.lifecycle import policy
     from mlops_ci.lifecycle.deployments import past
 
-    project = show.project_of(ctx)
+    project = policy.ruled(show.project_of(ctx))
     if not targets:
         show.left_out(ctx, project)
     found = past(project, targets, at=_moment(at) if at else None)
@@ -128,12 +129,12 @@ def unlock(ctx: click.Context, target: str, reason: str) -> None:
 @click.pass_context
 def list_locks(ctx: click.Context, json_output: bool) -> None:
     """List the locks that hold now."""
+    from mlops_ci.lifecycle import policy
     from mlops_ci.lifecycle.deploying import locks
 
-    project = show.project_of(ctx)
+    project = policy.ruled(show.project_of(ctx))
     show.left_out(ctx, project)
-    names = [name for name in project.config.targets if name not in project.out_of_reach]
-    every = [held for name in names if (held := locks.holding(project, name)) is not None]
+    every = [held for name in project.within_reach if (held := locks.holding(project, name)) is not None]
     if json_output:
         show.json([{"record": held.record.id, "owner": held.record.author, "lock": held.lock} for held in every])
         return

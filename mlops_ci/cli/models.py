@@ -22,7 +22,8 @@ def command(ctx: click.Context, json_output: bool) -> None:
     versions = [(record.read(ModelVersion), record) for record in claims.values()]
     versions.sort(key=lambda found: precedence(found[0].version), reverse=True)
     live: dict[str, list[str]] = {}
-    for target in project.config.targets:
+    show.left_out(ctx, project)
+    for target in project.within_reach:
         record = current(project, target)
         if record is not None:
             live.setdefault(record.body["plan"]["version_record"], []).append(target)

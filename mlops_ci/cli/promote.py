@@ -22,10 +22,11 @@ def command(ctx: click.Context, source: str, target: str, json_output: bool) -> 
 
     The rules of the default branch decide, as for `deploy`.
     """
+    from mlops_ci.lifecycle import policy
     from mlops_ci.lifecycle.deploying.deploy import deploy
     from mlops_ci.lifecycle.deployments import version_on
 
     project = show.project_of(ctx)
-    version = version_on(project, source)
+    version = version_on(policy.ruled(project), source)
     with tempfile.TemporaryDirectory(prefix="mlops-ci-") as folder:
         tell(deploy(project, target, version=version, into=Path(folder), tell=show.notifier(ctx)), json_output)

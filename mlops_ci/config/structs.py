@@ -44,7 +44,7 @@ Variable = Annotated[
 
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _TIME = r"\d{2}:\d{2}"
-_DATABASE = r"env:[A-Za-z_][A-Za-z0-9_]*|sqlite:///.+|(postgres(ql)?|mysql|mariadb)(\+[a-z0-9_]+)?://.+"
+_SERVER = r"env:[A-Za-z_][A-Za-z0-9_]*|(postgres(ql)?|mysql|mariadb)(\+[a-z0-9_]+)?://.+"
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -297,10 +297,10 @@ class Target(_Section, frozen=True, kw_only=True):
     store: Annotated[
         str,
         Meta(
-            pattern=rf"^({_DATABASE})?$",
+            pattern=rf"^({_SERVER}|sqlite:////.+)?$",
             description="The database for this target's deployments, approvals and locks, of its own credentials. "
             "Default: with the rest.",
-            extra={"allowed": "sqlite:///<path>, postgresql://…, mysql://…, mariadb://… or env:<NAME>"},
+            extra={"allowed": "postgresql://…, mysql://…, mariadb://…, env:<NAME> or sqlite:////<absolute path>"},
         ),
     ] = ""
     options: Any = None
@@ -315,7 +315,7 @@ class Config(_Section, frozen=True, kw_only=True):
     store: Annotated[
         str,
         Meta(
-            pattern=rf"^(git|{_DATABASE})$",
+            pattern=rf"^(git|{_SERVER}|sqlite:///.+)$",
             description="Where records are kept: in the repository (git), or in a database; env:NAME takes the address "
             "from an environment variable.",
             extra={"allowed": "git, sqlite:///<path>, postgresql://…, mysql://…, mariadb://… or env:<NAME>"},

@@ -15,6 +15,7 @@ from typing import Literal
 from mlops_ci import records
 from mlops_ci.artifacts import Stored
 from mlops_ci.errors import Refused
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.named_bytes import Naming
 from mlops_ci.lifecycle.project import Project
 
@@ -56,17 +57,19 @@ def collect(project: Project, *, older_than: timedelta, dry_run: bool = False, o
         only_this_ledger: No other ledger's records name bytes in the store, which could not be told otherwise.
 
     Raises:
-        Refused: The store may be another ledger's too.
+        Refused: The store may be another ledger's too, or the default branch keeps records of targets elsewhere.
         ServiceError: The ledger or the store did not answer; nothing else was deleted.
     """
+    policy.demand_same_stores(project)
     if not (dry_run or only_this_ledger):
         _refuse_shared(project)
     before = records.moment(records.now()) - older_than
     # The list first: what is put and recorded while the ledger is read is not on it.
     stored = list(project.artifacts.stored())
     naming = Naming(only={each.digest: each.digest for each in stored})
-    for record in project.all_records():
-        naming.add(record)
+    for ledger in [project.ledger, *project.own_ledgers.values()]:
+        for record in ledger.all():
+            naming.add(record)
     needed = naming.needed(before)
     unneeded = [each for each in stored if each.digest not in needed]
     old = [each.digest for each in unneeded if each.since is not None and each.since <= before]

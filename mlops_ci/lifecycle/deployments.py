@@ -74,7 +74,7 @@ def past(project: Project, targets: Sequence[str] = (), *, at: datetime | None =
         ServiceError: The ledger did not answer.
     """
     found: list[Past] = []
-    for target in targets or [name for name in project.config.targets if name not in project.out_of_reach]:
+    for target in targets or project.within_reach:
         if target not in project.config.targets:
             hint = providers.suggestion(target, list(project.config.targets))
             raise NotFound(f"there is no target {target!r}", hint=hint)

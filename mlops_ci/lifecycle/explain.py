@@ -96,7 +96,7 @@ def _deployment(project: Project, subject: str) -> Record | None:
         if not found:
             raise NotFound(f"nothing was deployed to {subject} yet", hint=f"`mlops-ci deploy {subject}`")
         return found[-1]
-    every = [record for target in project.config.targets for record in deployments(project, target)]
+    every = [record for target in project.within_reach for record in deployments(project, target)]
     matching = [record for record in every if len(subject) >= 8 and record.id.startswith(subject)]
     return matching[0] if len(matching) == 1 else None
 

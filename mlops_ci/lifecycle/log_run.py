@@ -116,8 +116,8 @@ def train(
             return Training(taken=reused, reused=True)
     threading.Thread(target=_import_ahead, args=(project,), daemon=True).start()
     folder, context = _prepare(project, command, git_state)
-    probe = environment.start(environment.interpreter_of(command, project.checkout.root))
     env = _environment({**os.environ, **({CONVERT: convert} if convert else {})}, folder, project)
+    probe = environment.start(environment.interpreter_of(command, project.checkout.root), env)
     exit_code, duration_s = _run(context, folder, project.checkout.root, env, output)
     context = records.replace(context, exit_code=exit_code, ended=records.now(), duration_s=round(duration_s, 3))
     try:

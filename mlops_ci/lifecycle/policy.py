@@ -18,11 +18,11 @@ from mlops_ci import config as configuration
 from mlops_ci import git
 from mlops_ci.config import Config
 from mlops_ci.entities import Policy, Waiver
-from mlops_ci.errors import ConfigError, ServiceError, UsageError
+from mlops_ci.errors import ConfigError, Refused, ServiceError, UsageError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
 from mlops_ci.lifecycle import committed_templates, policy_edits
-from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES
+from mlops_ci.lifecycle.project import ALLOWED_SIGNERS, CONFIG_NAME, TEMPLATES, Project
 
 if TYPE_CHECKING:
     from mlops_ci.config.waivers import WaiverRow
@@ -72,6 +72,11 @@ class DefaultBranch:
         policy = Policy(origin="default branch", sha=self.sha, config_name=self.config_name)
         text = _read(self.repository, f"{self.sha}:{self.config_name}") or b""
         return _ruling(self.config, policy, rows, text, notes)
+
+    def renders_as(self, other: DefaultBranch) -> bool:
+        """Whether it has the configuration and the templates of *other*."""
+        mine, theirs = (_beside(branch.repository, branch.sha).get(TEMPLATES.as_posix()) for branch in (self, other))
+        return (self.config, mine) == (other.config, theirs)
 
     def templates(self, into: Path) -> Path | None:
         """Write the templates that this branch overrides below *into* and return it; None if there are none."""
@@ -164,6 +169,39 @@ def at_default_branch(checkout: Checkout, config_name: str = CONFIG_NAME) -> Def
     return DefaultBranch(
         name, sha, config_name, config, _read(repository, f"{sha}:{ALLOWED_SIGNERS}") or b"", repository
     )
+
+
+def ruled(project: Project) -> Project:
+    """
+    *project* under the configuration of the default branch.
+
+    Raises:
+        ServiceError: The remote did not answer.
+        UsageError: The default branch has no commit, or no configuration.
+    """
+    return project.ruled_by(at_default_branch(project.checkout, project.config_name).config)
+
+
+def demand_same_stores(project: Project) -> None:
+    """
+    Make sure that *project* looks for the records of targets where the default branch has them kept.
+
+    Raises:
+        Refused: It does not, and would leave out what is there.
+        ServiceError: The remote did not answer.
+    """
+    try:
+        theirs = ruled(project).config
+    except UsageError:  # nothing that could keep them elsewhere
+        return
+    kept = [{name: target.store for name, target in config.targets.items()} for config in (theirs, project.config)]
+    for name in {**kept[0], **kept[1]}:
+        there, here = (stores.get(name, "") for stores in kept)
+        if there != here:
+            raise Refused(
+                f"the default branch keeps the records of {name} in another store than {project.config_name} here says",
+                hint="check out the default branch first",
+            )
 
 
 def as_it_was(checkout: Checkout, now: DefaultBranch, sha: str) -> DefaultBranch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import heapq
-import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -104,10 +103,20 @@ class Project:
         return {f"target/{name}": self.ledger_of(name) for name, target in self.config.targets.items() if target.store}
 
     def all_records(self) -> Iterator[Record]:
-        """Yield every record of the project and of its targets once, ordered by time and then id; as `ledger_of`."""
-        ledgers = {id(each): each for each in [self.ledger, *self.own_ledgers.values()]}.values()
-        ordered = heapq.merge(*(each.all() for each in ledgers), key=lambda record: (record.time, record.id))
-        yield from (next(same) for _, same in itertools.groupby(ordered, key=lambda record: record.id))
+        """
+        Yield every record that counts once, ordered by time and then id.
+
+        That is those of targets where they are kept, and the others in the project's ledger. Raises as `ledger_of`.
+        """
+        homes = self.own_ledgers
+        ours = (record for record in self.ledger.all() if homes.keys().isdisjoint(record.keys))
+        theirs = (_with_key(key, home) for key, home in homes.items())
+        return heapq.merge(ours, *theirs, key=lambda record: (record.time, record.id))
+
+    @property
+    def within_reach(self) -> list[str]:
+        """The targets whose records can be read here: all but those that are out of reach."""
+        return [name for name in self.config.targets if name not in self.out_of_reach]
 
     @property
     def out_of_reach(self) -> dict[str, str]:
@@ -157,6 +166,10 @@ class Project:
         """The folder in which this project overrides templates, if it has one."""
         folder = self.checkout.root / TEMPLATES
         return folder if folder.is_dir() else None
+
+
+def _with_key(key: str, ledger: Ledger) -> Iterator[Record]:
+    return (record for record in ledger.all() if key in record.keys)
 
 
 def _variable(store: str) -> str:

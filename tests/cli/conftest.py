@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.cli.commands import run_command
 from tests.repositories import clone, commit, git, make_clone
 
 TRAIN = """
@@ -49,15 +49,7 @@ class Workplace:
 
     def run(self, *args: str, expect: int = 0, **variables: str) -> str:
         """Run `mlops-ci` with *args*; its output and its complaints, if it ends with the code that is expected."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mlops_ci", *args],
-            cwd=self.root,
-            env={**self.env, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_command(args, self.root, {**self.env, **variables})
         said = done.stdout + done.stderr
         assert done.returncode == expect, f"{args} ended with {done.returncode}:\n{said}"
         assert "Traceback" not in done.stderr or "train.py" in done.stderr, said

@@ -336,6 +336,7 @@ def test_a_comment_lets_a_tag_go_to_production(repository: Repository) -> None:
     assert "next" not in stranger.approve().outputs
     run = commented(repository, number, REVIEWER, typed)
     approved = run.approve()
+    assert "plan" in approved.outputs, approved.said
     assert approved.outputs["plan"].startswith(f"sha256:{typed.split()[1]}")
     assert (approved.outputs["next"], approved.outputs["version"], approved.outputs["environment"]) == (
         "production",

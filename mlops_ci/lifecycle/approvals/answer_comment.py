@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import Approval
-from mlops_ci.errors import IntegrityError, MlopsCIError, Refused, ServiceError, UsageError
+from mlops_ci.errors import IntegrityError, MlopsCIError, NotFound, Refused, ServiceError, UsageError
 from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.approvals import approval_requests, approve, decisions, four_eyes, request_issue
 from mlops_ci.lifecycle.approvals.approval_requests import Asked, moment_of
@@ -105,18 +105,25 @@ def answer(project: Project, event: Event, hub: GitHub | None, notify: Callable[
 
 
 def _outcome(project: Project, comment: Comment, command: Command | None, witness: GitHubWitness) -> _Outcome:
-    """What the comment comes to. A failure of the world is raised: the same job finishes the work when run again."""
-    try:
-        if command is None or comment.created != comment.updated:
-            raise Refused("the comment was edited, and nobody can say what it said before", hint="write a new comment")
-        if command.verb == "waive":
+    """
+    What the comment comes to.
+
+    What is no fault of the comment's is raised, and nothing is answered: whoever may read the issue may not be meant to
+    read of stores and their faults, and the same job finishes the work when run again.
+    """
+    if command is None or comment.created != comment.updated:
+        why = Refused("the comment was edited, and nobody can say what it said before", hint="write a new comment")
+        return _Outcome(refused(why))
+    if command.fault:
+        return _Outcome(refused(UsageError(command.fault)))
+    if command.verb == "waive":
+        try:
             return _Outcome(waiver_row(project.config, comment, command.rest))
-        if command.fault:
-            raise UsageError(command.fault)
+        except UsageError as error:
+            return _Outcome(refused(error))
+    try:
         return _decided(project, comment, command, witness)
-    except ServiceError:
-        raise
-    except MlopsCIError as error:
+    except (NotFound, Refused) as error:
         return _Outcome(refused(error))
 
 
@@ -163,7 +170,7 @@ def _decided(project: Project, comment: Comment, command: Command, witness: GitH
 def _meant(opened: list[Asked], comment: Comment) -> Asked:
     """Of several requests for one plan the first that was open when the comment was made, else the last."""
     made = moment_of(comment.created)
-    fitting = [asked for asked in opened if made is not None and asked.opens <= made < asked.expires]
+    fitting = [asked for asked in opened if made is not None and asked.was_open_at(made)]
     return fitting[0] if fitting else opened[-1]
 
 

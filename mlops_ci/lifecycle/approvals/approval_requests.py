@@ -50,6 +50,10 @@ class Asked:
         author = self.record.author
         return [author.email, author.name, *self.request.people]
 
+    def was_open_at(self, moment: datetime) -> bool:
+        """Whether it could be decided on at *moment*, which GitHub tells in whole seconds."""
+        return self.opens.replace(microsecond=0) <= moment < self.expires
+
 
 def key_of(plan_digest: str) -> str:
     """The ledger's key of all that concerns a plan."""
@@ -112,7 +116,7 @@ def requests(project: Project) -> list[Asked]:
         ServiceError: A ledger did not answer.
     """
     every: list[Asked] = []
-    for name in project.config.targets.keys() - project.out_of_reach.keys():
+    for name in project.within_reach:
         found = project.ledger_of(name).find(f"target/{name}")
         rules = {name: project.config.targets[name].approval or ApprovalRule()}
         every += requests_among(found, rules, deployments_among(found))
@@ -148,6 +152,7 @@ def open_requests(project: Project, prefix: str) -> list[Asked]:
 
     Raises:
         NotFound: No request has that digest, or several plans have.
+        ConfigError: None has, and the records of some target are out of reach.
         Refused: It is not open any more.
     """
     wanted = prefix.removeprefix("sha256:").lower()
@@ -158,10 +163,10 @@ def open_requests(project: Project, prefix: str) -> list[Asked]:
     ]
     plans = {asked.request.plan_digest for asked in matching}
     if len(plans) != 1:
+        for name in project.out_of_reach:
+            project.ledger_of(name)  # says what is not set: it may be asked for there
         what = "no request" if not plans else f"requests for {len(plans)} plans"
-        unset = sorted(set(project.out_of_reach.values()))
-        others = f"; those where {' and '.join(unset)} is set are not on it" if unset else ""
-        raise NotFound(f"{what} for a plan {prefix}", hint=f"`mlops-ci approvals` lists what is asked for{others}")
+        raise NotFound(f"{what} for a plan {prefix}", hint="`mlops-ci approvals` lists what is asked for")
     opened = [asked for asked in matching if asked.state == "open"]
     if not opened:
         last = matching[-1]

@@ -366,7 +366,7 @@ def _require_about(said: dict[str, str], decision: Approval, asked: Asked, name:
 
 
 def _require_open(made: datetime | None, asked: Asked, name: str) -> None:
-    if made is None or not asked.opens <= made < asked.expires:
+    if made is None or not asked.was_open_at(made):
         raise Refused(
             f"the decision of {name} was not made while the request was open", hint="decide on it again, if it is open"
         )

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from mlops_ci import records
 from mlops_ci.errors import Conflict, IntegrityError, NotFound, ServiceError, UsageError
 from mlops_ci.ledger import Ledger
+from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.backups.backup_file import (
     ARTIFACTS,
     CLAIMS,
@@ -81,6 +82,7 @@ def back_up(project: Project, path: Path, *, with_artifacts: bool, progress: Pro
 
     Raises:
         UsageError: *path* is there already, or its folder is not.
+        Refused: The default branch keeps records of targets elsewhere.
         ServiceError: The ledger or the artifact store did not answer.
         IntegrityError: A record was changed after it was written.
     """
@@ -134,6 +136,7 @@ def restore(project: Project, path: Path, *, progress: Progress) -> Restored:
 
 def _write(project: Project, file: BinaryIO, *, with_artifacts: bool, progress: Progress) -> None:
     """Write all members."""
+    policy.demand_same_stores(project)
     writer = Writer(file)
     try:
         # Claims first: the record of each is written with it, and so is among the records afterwards.

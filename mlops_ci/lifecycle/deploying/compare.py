@@ -48,9 +48,8 @@ def compare(project: Project, targets: Sequence[str] = ()) -> list[Comparison]:
         ServiceError: The remote did not answer.
         UsageError: The default branch has no configuration.
     """
-    ruling = policy.at_default_branch(project.checkout, project.config_name)
-    ruled = project.ruled_by(ruling.config)
-    return [_compared(ruled, name) for name in targets or ruled.config.targets]
+    project = policy.ruled(project)
+    return [_compared(project, name) for name in targets or project.config.targets]
 
 
 def _compared(project: Project, target: str) -> Comparison:

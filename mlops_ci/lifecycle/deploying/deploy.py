@@ -116,13 +116,13 @@ def stop(project: Project, target: str) -> bool:
         Refused: Somebody else has locked it.
         ServiceError: The ledger or the target did not answer.
     """
-    project = project.ruled_by(policy.at_default_branch(project.checkout, project.config_name).config)
+    project = policy.ruled(project)
     found = open_target(project.config, target)
     locks.demand_free(project, target)
-    removed = found.remove()
-    # Also where it was gone before, as after a command that was killed here.
     record = current(project, target)
-    if record is not None:
+    removed = found.remove()
+    # Also where it was gone before, as after a command that was killed here; and not what was deployed meanwhile.
+    if record is not None and current(project, target) == record:
         stopped = records.replace(record.read(Deployment), status="stopped", previous=record.id, started=records.now())
         project.ledger_of(target).append([records.new(stopped, author=project.author)])
     return removed or record is not None

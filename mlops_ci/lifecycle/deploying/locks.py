@@ -42,7 +42,8 @@ def lock(project: Project, target: str, *, reason: str, for_s: float) -> Held:
         NotFound: The default branch has no such target.
         Refused: Somebody else has locked it.
     """
-    project = _ruled(project, target)
+    project = policy.ruled(project)
+    target_of(project.config, target)
     demand_free(project, target)
     expires = records.timestamp(records.moment(records.now()) + timedelta(seconds=for_s))
     made = TargetLock(target=target, reason=reason, expires=expires)
@@ -58,20 +59,14 @@ def unlock(project: Project, target: str, *, reason: str = "") -> Held:
     Raises:
         NotFound: The default branch has no such target, or no lock holds.
     """
-    project = _ruled(project, target)
+    project = policy.ruled(project)
+    target_of(project.config, target)
     held = holding(project, target)
     if held is None:
         raise NotFound(f"{target} is not locked", hint="`mlops-ci deployments locks` lists what is")
     lifted = TargetLock(target=target, reason=reason, lifted=True)
     project.ledger_of(target).append([records.new(lifted, author=project.author)])
     return held
-
-
-def _ruled(project: Project, target: str) -> Project:
-    """*project* by the default branch, which says where the target's records are kept. As `render.target_of`."""
-    ruled = project.ruled_by(policy.at_default_branch(project.checkout, project.config_name).config)
-    target_of(ruled.config, target)
-    return ruled
 
 
 def holding(project: Project, target: str) -> Held | None:

@@ -72,20 +72,20 @@ def perform(task: Task, *, back_to: Task | None = None) -> Deployed:
     Args:
         task: What to do.
         back_to: What to do where that fails: what served before. Without it, what was begun is taken away, unless
-            something ran there that no record knows: that is not ours to decide.
+            something was there already: whose that is nobody recorded, and it may serve.
 
     Raises:
         UsageError: Nothing was begun.
         ServiceError: It did not become ready or right; the sentence says what serves now.
     """
     clock, task = _Clock(), _with_kept(task)
-    unknown = _unrecorded(task) if back_to is None else ""
+    found = _found(task) if back_to is None else ""
     try:
         url, smoke = _carry_out(task)
     except UsageError:
         raise
     except MlopsCIError as error:
-        raise ServiceError(_told(str(error), _undo(task, back_to, unknown, clock, error)), hint=error.hint) from error
+        raise ServiceError(_told(str(error), _undo(task, back_to, found, clock, error)), hint=error.hint) from error
     record = _record(task, clock, status="live", url=url, smoke=smoke, **task.fields)
     return Deployed(record.read(Deployment), record.id, new=True)
 
@@ -107,12 +107,10 @@ def _with_kept(task: Task) -> Task:
     return replace(task, kept=manifests.keep(task.project, task.order.files, texts))
 
 
-def _unrecorded(task: Task) -> str:
-    """What runs on the target although nothing is recorded to, and is not what *task* began before it was killed."""
+def _found(task: Task) -> str:
+    """What is on the target before anything is begun, or ""."""
     status = task.target.status()
-    if status is None or status.plan_digest == task.order.plan_digest:
-        return ""
-    return f"{status.model} {status.version}"
+    return f"{status.model} {status.version}" if status else ""
 
 
 def _carry_out(task: Task) -> tuple[str, Smoke | None]:
@@ -135,16 +133,16 @@ def _settled(task: Task) -> tuple[str, Smoke | None]:
     return url, found[0] if found else None
 
 
-def _undo(task: Task, back_to: Task | None, unknown: str, clock: _Clock, error: MlopsCIError) -> str:
+def _undo(task: Task, back_to: Task | None, found: str, clock: _Clock, error: MlopsCIError) -> str:
     """Record that *task* failed and restore what served before; a ledger that is away does not keep that from it."""
     try:
         failed = _record(task, clock, status="failed", **{**task.fields, "reason": str(error)}).id
         unrecorded = ""
     except MlopsCIError as unwritten:
         failed, unrecorded = "", f"; that it failed is not recorded: {unwritten}"
-    if unknown:
-        left = f"{unknown} ran there before, which no record knows, so nothing is gone back to or taken away"
-        return left + unrecorded
+    if found:
+        left = f"{found} was there before, and nothing is recorded to serve, so nothing was taken away"
+        return f"{left}; `mlops-ci deployments stop {task.plan.target}` takes all of it away{unrecorded}"
     return _go_back(task, back_to, failed) + unrecorded
 
 

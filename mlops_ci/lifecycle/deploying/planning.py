@@ -120,19 +120,28 @@ def look_again(made: Prospect) -> Prospect:
     Return *made* by the rules, the keys and the history of now: minutes may have gone by since it was planned.
 
     Raises:
-        Refused: What the default branch says of the target has changed.
+        Refused: The rules of the default branch have changed.
         ServiceError: The remote or the ledger did not answer.
     """
-    ruling = policy.at_default_branch(made.project.checkout, made.project.config_name)
-    project, target = made.project, made.plan.target
-    if ruling.sha != made.ruling.sha:
-        project = project.ruled_by(ruling.config)
-        if ruling.config.targets.get(target) != made.settings:
-            raise Refused(
-                f"what {ruling.name} says of {target} has changed since this was planned",
-                hint="run the same command again: it goes by the new rules",
-            )
-    return replace(made, project=project, ruling=ruling, history=deployments(project, target))
+    ruling = same_rules(made.project, made.ruling)
+    return replace(made, ruling=ruling, history=deployments(made.project, made.plan.target))
+
+
+def same_rules(project: Project, ruling: DefaultBranch) -> DefaultBranch:
+    """
+    The default branch as it is now, with the keys of now, if its rules and templates are those of *ruling* still.
+
+    Raises:
+        Refused: They are not.
+        ServiceError: The remote did not answer.
+    """
+    now = policy.at_default_branch(project.checkout, project.config_name)
+    if now.sha != ruling.sha and not now.renders_as(ruling):
+        raise Refused(
+            f"the rules of {now.name} have changed since this was planned",
+            hint="run the same command again: it goes by the new ones",
+        )
+    return now
 
 
 def demand_image(prospect: Prospect) -> None:

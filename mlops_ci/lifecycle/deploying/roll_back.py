@@ -18,6 +18,7 @@ from mlops_ci.lifecycle.approvals.four_eyes import version_of
 from mlops_ci.lifecycle.deploying import locks, restoring
 from mlops_ci.lifecycle.deploying.manifests import Kept
 from mlops_ci.lifecycle.deploying.performing import Deployed, Task, owner_of, perform
+from mlops_ci.lifecycle.deploying.planning import same_rules
 from mlops_ci.lifecycle.deployments import deployments, serving
 from mlops_ci.lifecycle.project import Project
 from mlops_ci.lifecycle.render import fetch_model, open_target, target_of
@@ -44,7 +45,8 @@ def roll_back(
 
     Raises:
         NotFound: There is no such target, or nothing to go back to.
-        Refused: Somebody else has locked the target, or what was kept is not what its digest says.
+        Refused: Somebody else has locked the target, what was kept is not what its digest says, or the rules changed
+            while the target was waited for.
         ServiceError: It did not become ready; what ran before runs again, and both are recorded.
     """
     ruling = policy.at_default_branch(project.checkout, project.config_name)
@@ -53,6 +55,7 @@ def roll_back(
     found = open_target(project.config, target)
     locks.demand_free(project, target)
     with found.lock(owner_of(project)):
+        ruling = same_rules(project, ruling)
         locks.demand_free(project, target)
         history = deployments(project, target)
         now = serving(history)

@@ -51,10 +51,9 @@ def _of_github(part: str) -> Iterator[str]:
 
 
 def _of_stores(config: Config | None) -> Iterator[str]:
-    """By the addresses, which are also looked for where a job without a checkout would have them."""
-    stores = [config.store, *(target.store for target in config.targets.values())] if config else ["env:MLOPS_STORE"]
-    for store in stores:
-        address = os.environ.get(store.removeprefix("env:"), "") if store.startswith("env:") else store
+    """By the addresses of stores: those of *config*, and whatever this job was handed, which may know no other."""
+    stores = [config.store, *(target.store for target in config.targets.values())] if config else []
+    for address in [*stores, *os.environ.values()]:
         scheme = address.partition("://")[0].partition("+")[0]
         if scheme in _DRIVERS:
             yield _DRIVERS[scheme]

@@ -35,15 +35,17 @@ def release(project: Project, tag: str, *, by_hand: bool, into: Path, notify: Ca
         notify: Told in a sentence what is going on.
 
     Raises:
-        MlopsCIError: As `register`, `build_image`, `render` and `deploy`.
+        MlopsCIError: As `Project.ledger_of`, `register`, `build_image`, `render` and `deploy`.
     """
     ruling = policy.at_default_branch(project.checkout, project.config_name)
     if not by_hand and not names_version(tag, ruling.config):
         return Reaction(0, nothing=f"the tag {tag} names no version of {ruling.config.model}")
+    ruled = project.ruled_by(ruling.config)
+    for target in ruled.config.targets:
+        ruled.ledger_of(target)  # before anything is begun: an address that is not set
     registered = register(project, tag)
     version = registered.version
     notify(f"{version.model} {version.version} is registered, of commit {version.sha[:7]}")
-    ruled = project.ruled_by(ruling.config)
     templates = ruling.templates(into / "templates")
     # An empty folder, where there are none: those of the tagged commit do not rule.
     image = _built(ruled, version, templates or _empty(into / "no-templates"), notify)

@@ -97,10 +97,12 @@ def _local(project: Project) -> Iterator[Finding]:
             "say `artifacts: git`, or nothing, which is the same",
             file=name,
         )
-    if config.store.startswith("sqlite:"):
-        yield wrong(
-            "records.local_store",
-            "`store:` is a file of one machine: what a job records there, the next job lacks",
-            "say `store: git`, or name a database server",
-            file=name,
-        )
+    stores = {"store": config.store, **{f"targets.{key}.store": target.store for key, target in config.targets.items()}}
+    for key, store in stores.items():
+        if store.startswith("sqlite:"):
+            yield wrong(
+                "records.local_store",
+                f"`{key}:` is a file of one machine: what a job records there, the next job lacks",
+                "name a database server, or leave it out",
+                file=name,
+            )

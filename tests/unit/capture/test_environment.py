@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from mlops_ci.resources import PACKAGE
 
 def test_the_probe_sees_what_the_interpreter_sees():
     """Its own packages, not ours."""
-    found = environment.start(sys.executable).result()
+    found = environment.start(sys.executable, os.environ).result()
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["implementation"] == "CPython"
     assert found["packages"]["scikit-learn"]
@@ -27,7 +28,7 @@ def test_the_probe_sees_what_the_interpreter_sees():
 def test_another_interpreter_has_other_packages(tmp_path):
     """A bare virtual environment has none of ours."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
-    found = environment.start(str(tmp_path / "venv" / "bin" / "python")).result()
+    found = environment.start(str(tmp_path / "venv" / "bin" / "python"), os.environ).result()
     assert found["platform"]
     assert "msgspec" not in found["packages"]
 
@@ -36,13 +37,13 @@ def test_the_users_files_do_not_get_in_the_way(tmp_path, monkeypatch):
     """A `json.py` in the current folder is the user's."""
     (tmp_path / "json.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    assert environment.start(sys.executable).result()["packages"]
+    assert environment.start(sys.executable, os.environ).result()["packages"]
 
 
 @pytest.mark.parametrize("program", ["no-such-python", "false", "true"])
 def test_no_answer_is_a_warning(program):
     """And the run is recorded without."""
-    probe = environment.start(shutil.which(program) or program)
+    probe = environment.start(shutil.which(program) or program, os.environ)
     assert probe.result() == {}
     assert len(probe.warnings) == 1
 

@@ -10,7 +10,7 @@ import pytest
 from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import CiRun, Deployment
-from mlops_ci.errors import AwaitsApproval, ConfigError, NotFound
+from mlops_ci.errors import AwaitsApproval, ConfigError, Refused
 from mlops_ci.lifecycle.approvals.approval_requests import open_requests, requests
 from mlops_ci.lifecycle.backups import back_up
 from mlops_ci.lifecycle.collect_garbage import collect
@@ -105,9 +105,9 @@ def test_without_its_address_nothing_is_deployed_and_lists_do_without_it(
     with pytest.raises(ConfigError):
         past(project, ["production"])
     assert requests(project) == []
-    with pytest.raises(NotFound) as missing:
+    with pytest.raises(ConfigError, match="PRODUCTION_STORE"):
         open_requests(project, digest)
-    assert "where PRODUCTION_STORE is set" in missing.value.hint
+    assert explain(project, "1.0.0").facts
     assert [one.state for one in compare(project)] == ["unknown", "same"]
     assert apart.deploy("1.1.0", "staging").new
 
@@ -135,11 +135,35 @@ def test_garbage_collection_and_backups_know_it(apart: Scene, tmp_path: Path, mo
         collect(apart.project, older_than=timedelta(0), dry_run=True)
 
 
-def test_the_action_installs_its_driver(apart: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_pushed_before_is_not_in_a_backup(apart: Scene, tmp_path: Path) -> None:
+    """A restore would make it production's history."""
+    apart.deploy("1.0.0", "staging")
+    apart.deploy("1.0.0")
+    forged = apart.push(records.replace(apart.last(), url="http://mallory.example"))
+    made = back_up.back_up(apart.project, tmp_path / "all.zip", with_artifacts=False, progress=nothing)
+    assert forged.id not in {record.id for record in apart.project.all_records()}
+    assert made.records == len(list(apart.project.all_records()))
+
+
+def test_a_branch_of_before_neither_collects_nor_backs_up(apart: Scene, tmp_path: Path) -> None:
+    """It does not know what production may go back to."""
+    apart.deploy("1.0.0", "staging")
+    apart.deploy("1.0.0")
+    (apart.root / "mlops.yaml").write_text(CONFIG.replace("PLACE", str(tmp_path / "place")))
+    for command in (
+        lambda: collect(apart.project, older_than=timedelta(0)),
+        lambda: back_up.back_up(apart.project, tmp_path / "all.zip", with_artifacts=True, progress=nothing),
+    ):
+        with pytest.raises(Refused, match="the default branch keeps the records of production in another store"):
+            command()
+
+
+def test_the_action_installs_its_driver(apart: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     event = Event(kind="comment", name="issue_comment", run=CiRun(provider="github"), author=MALLORY)
     assert "postgresql" not in needs.extras(event, "record", apart.root)
     monkeypatch.setenv("PRODUCTION_STORE", "postgresql+psycopg://lead@db.example/churn")
     assert "postgresql" in needs.extras(event, "record", apart.root)
+    assert "postgresql" in needs.extras(event, "record", tmp_path), "a job that answers comments has no checkout"
 
 
 def nothing(what: str, done: int, total: int) -> None:
