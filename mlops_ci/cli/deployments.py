@@ -145,7 +145,7 @@ def list_locks(ctx: click.Context, json_output: bool) -> None:
 def _row(one: Past) -> Sequence[str]:
     deployment = one.deployment
     plan = deployment.plan
-    outcome = "rolled back" if deployment.cause == "rollback" and deployment.status == "live" else deployment.status
+    outcome = "live again" if deployment.cause == "rollback" and deployment.status == "live" else deployment.status
     return (
         "●" if one.serving else "",
         one.record.id[:12],

@@ -16,7 +16,6 @@ from mlops_ci.config.structs import (
     ApprovalRule,
     Config,
     Freeze,
-    Gate,
     ModelSource,
     Registry,
     ReportConfig,
@@ -25,6 +24,7 @@ from mlops_ci.config.structs import (
     Target,
 )
 from mlops_ci.errors import ConfigError
+from mlops_ci.gates import Gate
 
 if TYPE_CHECKING:
     from mlops_ci.config.waivers import WaiverRow

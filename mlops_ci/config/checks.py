@@ -8,8 +8,8 @@ from datetime import date, time
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from mlops_ci.config.structs import ApprovalRule, Freeze, Gate, Registry, RunConfig
-from mlops_ci.gates import direction_of
+from mlops_ci.config.structs import ApprovalRule, Freeze, Registry, RunConfig
+from mlops_ci.gates import Gate, direction_of
 
 _TAG = re.compile(r"(?![-/.])(?!.*(\.\.|//|/\.|\.lock(/|$)|[./]$))[A-Za-z0-9._/@+-]+")
 

@@ -13,18 +13,6 @@ from msgspec import Meta
 
 from mlops_ci.gates import Gate
 
-__all__ = [
-    "ApprovalRule",
-    "Config",
-    "Gate",
-    "ModelSource",
-    "Registry",
-    "ReportConfig",
-    "RunConfig",
-    "Serving",
-    "Target",
-]
-
 # Names become parts of git refs and of Kubernetes names.
 Name = Annotated[
     str,
