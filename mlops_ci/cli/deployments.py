@@ -21,19 +21,24 @@ _LONGEST_REASON = 80
 @click.group(invoke_without_command=True)
 @click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this target (may be repeated).")
 @click.option("--at", default="", metavar="TIME", help="Only what served at that time: 2026-05-01, or with T12:00.")
+@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many.")
 @show.as_json
 @click.pass_context
-def command(ctx: click.Context, targets: tuple[str, ...], at: str, json_output: bool) -> None:
-    """List deployments: who put what where, when and why, and what still serves."""
+def command(ctx: click.Context, targets: tuple[str, ...], at: str, limit: int, json_output: bool) -> None:
+    """List deployments: who put what where, when and why, and what still serves, which is there however old."""
     if ctx.invoked_subcommand is not None:
         return
     from mlops_ci.lifecycle import policy
     from mlops_ci.lifecycle.deployments import past
+    from mlops_ci.numerals import count
 
     project = policy.ruled(show.project_of(ctx))
     if not targets:
         show.left_out(ctx, project)
-    found = past(project, targets, at=_moment(at) if at else None)
+    every = past(project, targets, at=_moment(at) if at else None)
+    found = [one for number, one in enumerate(every) if number < limit or one.serving]
+    if len(found) < len(every):
+        show.notifier(ctx)(f"{count(len(every) - len(found), 'older one')} not shown: --limit")
     if json_output:
         show.json(
             [

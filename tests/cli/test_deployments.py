@@ -104,6 +104,9 @@ def test_forth_and_back(place: Workplace) -> None:
         ("deploy", "", False),
         ("deploy", "", False),
     ]
+    said = place.run("deployments", "--limit", "1")
+    assert said.count("●") == 2, "what serves is always there"
+    assert "3 older ones not shown: --limit" in said
     [one] = table(place, "--at", then)
     assert (one["deployment"]["plan"]["target"], one["deployment"]["plan"]["version"]) == ("staging", "1.0.0")
     assert place.run("deployments", "--at", "2020-01-01") == "nothing served then\n"
