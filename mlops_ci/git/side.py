@@ -18,6 +18,9 @@ from pathlib import Path
 from mlops_ci import git, locks
 from mlops_ci.errors import ServiceError
 
+# Said of a ref that was there when the remote was asked and is gone, or folded, when it is fetched.
+_GONE = "not our ref"
+_FETCHES = 4
 _REMOTE = "ours"
 _LEFT_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
 _MOST_LEFT_LOCKS = 20
@@ -141,12 +144,16 @@ class SideRepository:
         if not self.remote or not wanted:
             return False
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "--", _REMOTE]
-        try:
-            self.change([*command, *wanted])
-        except git.GitError as error:
-            if not error.stderr and any(option.startswith("--depth") for option in options):
-                return False  # how git says that nothing matched, if history is to be cut
-            raise _unreachable(error) from error
+        for left in reversed(range(_FETCHES)):
+            try:
+                self.change([*command, *wanted])
+            except git.GitError as error:
+                if not error.stderr and any(option.startswith("--depth") for option in options):
+                    return False  # how git says that nothing matched, if history is to be cut
+                if left and _GONE in error.stderr:
+                    continue
+                raise _unreachable(error) from error
+            break
         return True
 
     def listed(self, pattern: str) -> dict[str, str]:

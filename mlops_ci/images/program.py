@@ -86,7 +86,7 @@ _CAUSES = [
     ),
     _Cause(
         r"connection refused|connection reset|broken pipe|unexpected eof|\beof$|: eof\b|i/o timeout|timed out|"
-        r"client connection lost|error sending request",
+        r"client connection lost|error sending request|use of closed network connection",
         ServiceError,
         "a registry or package index did not answer",
         "it is safe to run the same command again",

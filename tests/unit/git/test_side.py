@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_ci.errors import ServiceError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import PushRefused, SideRepository
 from tests.repositories import git
@@ -15,6 +16,7 @@ from tests.repositories import git
 BUSY = """
 import sys
 from pathlib import Path
+from mlops_ci.errors import ServiceError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
 side = SideRepository(Checkout.find(Path(sys.argv[1])), "ledger")
@@ -76,3 +78,31 @@ def test_a_refusal_is_told_from_a_remote_that_is_away(work: Path, side: SideRepo
 def test_the_address_of_the_remote_is_in_no_process_list_and_no_file(work: Path, side: SideRepository) -> None:
     side.fetch(["+refs/heads/*:refs/heads/*"], "--depth=1", "--filter=tree:2")
     assert str(work.parent / "origin.git") not in (side.path / "config").read_text("utf-8")
+
+
+def test_refs_that_go_while_they_are_fetched_are_asked_for_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another clone folds records meanwhile."""
+    side = served_by(work, monkeypatch, unlucky=3)
+    assert side.fetch(["+refs/heads/*:refs/heads/*"])
+    assert "refs/heads/main" in side.refs()
+
+
+def test_a_remote_whose_refs_always_go_is_given_up(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = served_by(work, monkeypatch, unlucky=99)
+    with pytest.raises(ServiceError, match="not our ref"):
+        side.fetch(["+refs/heads/*:refs/heads/*"])
+    assert len((work.parent / "asked").read_text().splitlines()) == 4
+
+
+def served_by(work: Path, monkeypatch: pytest.MonkeyPatch, *, unlucky: int) -> SideRepository:
+    """The ledger's repository, whose remote says the first *unlucky* times that a ref has gone."""
+    asked, server = work.parent / "asked", work.parent / "server"
+    server.write_text(
+        f'#!/bin/sh\necho x >>"{asked}"\nif [ "$(wc -l <"{asked}")" -le {unlucky} ]; then\n'
+        f'echo "fatal: git upload-pack: not our ref {"0" * 40}" >&2\nexit 128\nfi\n'
+        f'exec git-upload-pack "{work.parent / "origin.git"}"\n'
+    )
+    server.chmod(0o755)
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ext")
+    git(work, "remote", "set-url", "origin", f"ext::{server}")
+    return SideRepository(Checkout.find(work), "ledger")
