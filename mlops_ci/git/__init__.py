@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -197,7 +199,12 @@ class Checkout:
 
         Files that git does not track are no difference, as in `git describe --dirty`: training leaves some.
         """
-        changes = self.run(["diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"])
+        index = Path(text(["rev-parse", "--path-format=absolute", "--git-path", "index"], cwd=self.root))
+        with tempfile.TemporaryDirectory(prefix="mlops-ci-") as folder:
+            # A copy: git brings the index up to date meanwhile, and would hold up a commit that is made at that moment.
+            copy = shutil.copyfile(index, Path(folder, "index")) if index.exists() else index
+            command = ["diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"]
+            changes = run(command, cwd=self.root, env={"GIT_INDEX_FILE": str(copy)})
         return f"sha256:{hashlib.sha256(changes).hexdigest()}" if changes else ""
 
     def untracked(self) -> list[str]:
