@@ -202,9 +202,10 @@ class Checkout:
         index = Path(text(["rev-parse", "--path-format=absolute", "--git-path", "index"], cwd=self.root))
         with tempfile.TemporaryDirectory(prefix="mlops-ci-") as folder:
             # A copy: git brings the index up to date meanwhile, and would hold up a commit that is made at that moment.
-            copy = shutil.copyfile(index, Path(folder, "index")) if index.exists() else index
+            # With its time, by which git knows files that may have changed in the moment after they were added.
+            copy = shutil.copy2(index, Path(folder, "index")) if index.exists() else index
             command = ["diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"]
-            changes = run(command, cwd=self.root, env={"GIT_INDEX_FILE": str(copy)})
+            changes = self.run(command, env={"GIT_INDEX_FILE": str(copy)})
         return f"sha256:{hashlib.sha256(changes).hexdigest()}" if changes else ""
 
     def untracked(self) -> list[str]:
@@ -212,9 +213,11 @@ class Checkout:
         listed = self.run(["ls-files", "--others", "--exclude-standard", "-z"])
         return [name for name in listed.decode(errors="replace").split("\0") if name]
 
-    def run(self, args: Sequence[str | Path], stdin: bytes | None = None) -> bytes:
-        """Run git in the work tree. Raises as `git.run`."""
-        return run(args, cwd=self.root, stdin=stdin, env=self.credentials if self.lent else None)
+    def run(
+        self, args: Sequence[str | Path], stdin: bytes | None = None, *, env: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Run git in the work tree, with *env* added to the environment. Raises as `git.run`."""
+        return run(args, cwd=self.root, stdin=stdin, env={**(self.credentials if self.lent else {}), **(env or {})})
 
     def ancestors(self, revision: str, *, limit: int) -> list[Commit]:
         """*revision* and its ancestors, nearest first, as far as this clone knows them; at most *limit*."""

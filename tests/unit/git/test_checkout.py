@@ -65,6 +65,30 @@ def test_the_index_is_not_rewritten(work: Path) -> None:
     assert (work / ".git/index").read_bytes() == before
 
 
+def test_a_file_that_was_changed_in_the_moment_after_it_was_added_is_a_diff(work: Path) -> None:
+    """Of the same size, and with the same time as the index: git then looks into the file, if it knows that time."""
+    git(work, "config", "core.trustctime", "false")
+    readme, index = work / "README.md", work / ".git/index"
+    changed = readme.read_text().swapcase()
+    os.utime(readme, (1, 1))
+    git(work, "update-index", "--refresh")
+    os.utime(index, (1, 1))
+    readme.write_text(changed)
+    os.utime(readme, (1, 1))
+    assert Checkout.find(work).diff_digest()
+
+
+def test_a_diff_reaches_the_remote_with_what_ci_lends(work: Path, tmp_path: Path) -> None:
+    """In a clone without contents, git brings those that a difference is told from."""
+    git(work, "config", "uploadpack.allowFilter", "true")
+    lazy = tmp_path / "lazy"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--no-checkout", work.as_uri(), str(lazy))
+    git(lazy, "config", "remote.origin.url", "file:///nowhere/churn")
+    (lazy / "README.md").write_text("changed")
+    lent = {f"url.{work.as_uri()}.insteadOf": "file:///nowhere/churn"}
+    assert Checkout.find(lazy, lent=lent).diff_digest()
+
+
 def test_another_remote_than_origin_is_taken_where_it_is_the_only_one(work: Path, tmp_path: Path) -> None:
     git(work, "remote", "rename", "origin", "upstream")
     assert Checkout.find(work).remote == str(tmp_path / "origin.git")
