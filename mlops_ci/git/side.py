@@ -144,17 +144,18 @@ class SideRepository:
         if not self.remote or not wanted:
             return False
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "--", _REMOTE]
-        for left in reversed(range(_FETCHES)):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 self.change([*command, *wanted])
             except git.GitError as error:
                 if not error.stderr and any(option.startswith("--depth") for option in options):
                     return False  # how git says that nothing matched, if history is to be cut
-                if left and _GONE in error.stderr:
-                    continue
-                raise _unreachable(error) from error
-            break
-        return True
+                if _GONE not in error.stderr or attempt == _FETCHES:
+                    raise _unreachable(error) from error
+            else:
+                return True
 
     def listed(self, pattern: str) -> dict[str, str]:
         """
