@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mlops_ci.errors import MlopsCIError
 from tests.github.fixtures import emulator, github, make_github
 from tests.repositories import ENVIRONMENT, make_clone
 
@@ -16,6 +17,14 @@ __all__ = ["emulator", "github", "make_github"]
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    """Show the hint of an error of ours that a test did not expect."""
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, MlopsCIError) and error.hint:
+        error.add_note(error.hint)
 
 
 @pytest.fixture(autouse=True)

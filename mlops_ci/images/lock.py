@@ -19,7 +19,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from mlops_ci import records
-from mlops_ci.errors import ConfigError, MissingDependency, UsageError
+from mlops_ci.errors import ConfigError, MissingDependency
 from mlops_ci.images import program
 from mlops_ci.images.access import Access
 
@@ -120,5 +120,4 @@ def _failure(said: str) -> Exception:
             f"the service's requirements cannot be locked: {why.strip()[:600]}",
             hint="a package without a wheel for the image has to be built, and put on an index, first",
         )
-    known = program.failure(said.splitlines(), "locking the service's requirements", said.strip()[-600:])
-    return known if known.hint else UsageError(str(known))
+    return program.failure(said.splitlines(), "locking the service's requirements", said.strip()[-600:])
