@@ -214,7 +214,8 @@ PASSING = [
 def test_what_may_pass_is_tried_four_times(github: GitHubServer, fault: Fault, times: int) -> None:
     """The fourth may work; after it comes an error with exit code 3. The pauses are bounded, and told to `sleep`."""
     slept: list[float] = []
-    hub, number = connected(github, timeout_s=(5, 0.2), slept=slept), new_pull(github)
+    patience_s = 20.0 if fault != faults.timeout() else 2.0 if times == 3 else 0.2
+    hub, number = connected(github, timeout_s=(5, patience_s), slept=slept), new_pull(github)
     github.fault(kind=fault, times=times)
     if times == 3:
         look(hub, number)
