@@ -60,12 +60,12 @@ def collect(project: Project, *, older_than: timedelta, dry_run: bool = False, o
         Refused: The store may be another ledger's too, or the default branch keeps records of targets elsewhere.
         ServiceError: The ledger or the store did not answer; nothing else was deleted.
     """
-    policy.demand_same_stores(project)
     if not (dry_run or only_this_ledger):
         _refuse_shared(project)
     before = records.moment(records.now()) - older_than
     # The list first: what is put and recorded while the ledger is read is not on it.
     stored = list(project.artifacts.stored())
+    policy.demand_same_stores(project)
     naming = Naming(only={each.digest: each.digest for each in stored})
     for ledger in [project.ledger, *project.own_ledgers.values()]:
         for record in ledger.all():

@@ -209,7 +209,7 @@ def test_experiments_are_archived_deleted_and_restored(project: Workplace) -> No
 def test_what_is_changed_while_the_remote_is_away_is_refused_plainly(project: Workplace, run_id: str) -> None:
     project.remote.rename(project.remote.with_name("away"))
     for words in (["runs", "delete", run_id], ["gc"], ["backup", "../all.zip"], ["experiments", "delete", "churn"]):
-        assert "the git remote did not " in project.run(*words, expect=3)
+        assert "the git remote did not do what was asked" in project.run(*words, expect=3)
     assert not (project.root.parent / "all.zip").exists()
 
 

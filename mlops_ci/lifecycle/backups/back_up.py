@@ -136,11 +136,11 @@ def restore(project: Project, path: Path, *, progress: Progress) -> Restored:
 
 def _write(project: Project, file: BinaryIO, *, with_artifacts: bool, progress: Progress) -> None:
     """Write all members."""
-    policy.demand_same_stores(project)
     writer = Writer(file)
     try:
         # Claims first: the record of each is written with it, and so is among the records afterwards.
         claims = project.ledger.claims("")
+        policy.demand_same_stores(project)
         naming, count = _write_records(project, writer, progress)
         with writer.member(CLAIMS) as write:
             for name, record in sorted(claims.items()):
