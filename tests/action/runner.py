@@ -123,13 +123,8 @@ def run_workflow(
         ValueError: GitHub would refuse the file, or it uses what run.mjs does not know.
     """
     text, path = (workflow.read_text("utf-8"), str(workflow)) if isinstance(workflow, Path) else (workflow, "given.yml")
-    context = {
-        **place_of(event, payload, repository),
-        **_context(name, payload, run, server),
-        "event_name": event,
-        "workflow": Path(path).stem,
-        "event_path": str(home / "event.json"),
-    }
+    about = {"event_name": event, "workflow": Path(path).stem, "event_path": str(home / "event.json")}
+    context = {**place_of(event, payload, repository), **_context(name, payload, run, server), **about}
     order = {
         "workflow": path,
         "content": text,

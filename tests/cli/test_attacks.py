@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,6 +204,20 @@ def test_a_token_that_the_head_asks_for_is_not_given_to_training(runner: Runner)
     asking = CONFIG.replace("command: python train.py", "command: python train.py\n  env: [GITHUB_TOKEN]")
     change = opened(runner, {**BETTER, "train.py": script, "mlops.yaml": asking})
     assert "train.py has False" in runner.pull_request(change).said
+
+
+def test_no_interpreter_of_a_project_is_told_where_records_are_kept(project: Workplace, tmp_path: Path) -> None:
+    """Neither the one that trains nor the same one when it is asked for its packages."""
+    seen, tools = tmp_path / "seen", tmp_path / "tools"
+    tools.mkdir()
+    script = f'#!/bin/sh\necho "${{RUNS_STORE-nothing}} ${{FAR_STORE-nothing}}" >> {seen}\nexec {sys.executable} "$@"\n'
+    (tools / "python").write_text(script)
+    (tools / "python").chmod(0o755)
+    stores = "store: env:RUNS_STORE\ntargets: {far: {kind: local, port: 39006, store: 'env:FAR_STORE'}}\n"
+    project.commit({"mlops.yaml": CONFIG + stores})
+    secrets = {name: f"sqlite:///{tmp_path / name}.db" for name in ("RUNS_STORE", "FAR_STORE")}
+    project.run("run", **secrets, PATH=os.pathsep.join([str(tools), project.env["PATH"]]))
+    assert seen.read_text().splitlines() == ["nothing nothing"] * 2
 
 
 # Filling the store.

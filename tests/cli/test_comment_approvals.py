@@ -26,7 +26,7 @@ import pytest
 from mlops_ci import records
 from mlops_ci.ci import Event, Remark
 from mlops_ci.entities import Approval, Author, CiRun, Deployment, Plan
-from mlops_ci.errors import ServiceError
+from mlops_ci.errors import ConfigError, ServiceError
 from mlops_ci.lifecycle import policy
 from mlops_ci.lifecycle.approvals import approve
 from mlops_ci.lifecycle.approvals.answer_comment import Answer, answer, is_addressed
@@ -601,6 +601,18 @@ def test_github_that_does_not_answer_lets_nobody_in_and_loses_nothing(scene: Sce
     assert stand.counted == []
     assert "cannot be checked" in stand.discounted[0]
     assert scene.standing().reached(1)
+
+
+def test_a_store_that_is_not_to_be_had_is_nothing_to_answer(scene: Scene) -> None:
+    """Whoever may read the issue is told nothing of stores; the job ends with the error, and may be run again."""
+    comment = scene.comment("octo-lead", f"/approve {scene.digest}")
+    apart = config().replace("kind: local", "kind: local, store: 'env:PRODUCTION_STORE'")
+    scene.place.commit({"mlops.yaml": apart})
+    scene.place.push()
+    with pytest.raises(ConfigError, match="PRODUCTION_STORE"):
+        scene.answer(comment)
+    assert scene.replies(scene.number(comment)) == []
+    assert scene.github.reactions(comment) == []
 
 
 def test_a_reply_that_is_not_posted_undoes_nothing(scene: Scene) -> None:

@@ -239,7 +239,12 @@ def test_records_that_wait(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "check"), [("artifacts: models", "records.artifacts"), ("store: sqlite:///runs.db", "records.local_store")]
+    ("line", "check"),
+    [
+        ("artifacts: models", "records.artifacts"),
+        ("store: sqlite:///runs.db", "records.local_store"),
+        ("  far: {kind: local, port: 39003, store: 'sqlite:////var/far.db'}", "records.local_store"),
+    ],
 )
 def test_what_one_machine_has_is_not_enough_for_ci(clinic: Clinic, line: str, check: str) -> None:
     clinic.project.commit({"mlops.yaml": f"{CONFIG}{PROTECTED}{line}\n"})

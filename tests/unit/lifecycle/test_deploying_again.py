@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_ci import targets
+from mlops_ci import records, targets
 from mlops_ci.errors import AwaitsApproval, Refused, ServiceError
 from mlops_ci.lifecycle.approvals.approval_requests import requests
 from mlops_ci.lifecycle.deploying.deploy import deploy, stop
@@ -29,6 +29,17 @@ class Held(UriTarget):
         type(self).meanwhile()
         with super().lock(owner):
             yield
+
+
+class Leaves(UriTarget):
+    """An address that takes a while to be taken away; *meanwhile* happens until it is."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def remove(self) -> bool:
+        removed = super().remove()
+        type(self).meanwhile()
+        return removed
 
 
 class Breaks(UriTarget):
@@ -114,6 +125,16 @@ def test_stopping_goes_by_the_default_branch(scene: Scene, tmp_path: Path) -> No
     (scene.root / "mlops.yaml").write_text(CONFIG.replace("PLACE", str(tmp_path / "elsewhere")))
     assert stop(scene.project, "production")
     assert not (tmp_path / "place" / "current.json").exists()
+
+
+def test_stopping_says_nothing_of_what_was_deployed_meanwhile(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.deploy("1.0.0")
+    made = scene.last()
+    other = records.replace(made, plan=records.replace(made.plan, version="1.1.0"), previous="", started=records.now())
+    monkeypatch.setitem(targets.PROVIDERS, "uri", f"{__name__}:Leaves")
+    monkeypatch.setattr(Leaves, "meanwhile", staticmethod(lambda: scene.push(other)))
+    assert stop(scene.project, "production")
+    assert (scene.last().plan.version, scene.last().status) == ("1.1.0", "live")
 
 
 def test_what_nobody_recorded_is_not_taken_away_when_the_first_deployment_fails(

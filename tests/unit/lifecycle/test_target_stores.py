@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from mlops_ci.lifecycle.deploying import locks
 from mlops_ci.lifecycle.deploying.compare import compare
 from mlops_ci.lifecycle.deploying.deploy import deploy
 from mlops_ci.lifecycle.deployments import deployments, past
-from mlops_ci.lifecycle.events import needs
+from mlops_ci.lifecycle.events import needs, release_tag
 from mlops_ci.lifecycle.explain import explain
 from mlops_ci.lifecycle.project import Project
+from tests.cli.commands import run_command
+from tests.repositories import git
 from tests.unit.lifecycle.scenes import CONFIG, MALLORY, Scene
 
 OF_TARGETS = {"request", "approval", "deployment", "target-lock"}
@@ -110,6 +113,42 @@ def test_without_its_address_nothing_is_deployed_and_lists_do_without_it(
     assert explain(project, "1.0.0").facts
     assert [one.state for one in compare(project)] == ["unknown", "same"]
     assert apart.deploy("1.1.0", "staging").new
+
+
+def test_a_release_without_its_address_begins_nothing(apart: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even on the targets whose addresses are known."""
+    git(apart.root, "tag", "v1.0.0")
+    monkeypatch.delenv("PRODUCTION_STORE")
+    before = [record.id for record in apart.project.ledger.all()]
+    with pytest.raises(ConfigError, match="PRODUCTION_STORE"):
+        release_tag.release(apart.project, "v1.0.0", by_hand=True, into=apart.folder(), notify=lambda _sentence: None)
+    assert [record.id for record in apart.project.ledger.all()] == before
+
+
+@pytest.mark.parametrize("words", ["deployments", "approvals", "models", "deployments locks"])
+def test_a_list_says_what_it_lacks(apart: Scene, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    apart.deploy("1.0.0", "staging")
+    sentence = "production is left out: its store is `env:PRODUCTION_STORE`, which is not set"
+    assert sentence not in run_command(words.split(), apart.root, os.environ).stderr
+    monkeypatch.delenv("PRODUCTION_STORE")
+    done = run_command(words.split(), apart.root, os.environ)
+    assert done.returncode == 0
+    assert sentence in done.stderr
+    assert sentence not in done.stdout
+
+
+def test_promoting_goes_by_the_default_branch(apart: Scene, tmp_path: Path) -> None:
+    """A work tree that looks for staging's records in git finds what anybody may have pushed there."""
+    asked = apart.root / "mlops.yaml"
+    theirs = asked.read_text()
+    apart.rule({"mlops.yaml": theirs.replace("-staging", f"-staging, store: 'sqlite:///{tmp_path / 'staging.db'}'")})
+    apart.deploy("1.0.0", "staging")
+    made = apart.last("staging")
+    apart.push(records.replace(made, plan=records.replace(made.plan, version="1.1.0")))
+    asked.write_text(theirs)
+    said = run_command(["promote", "staging", "production"], apart.root, os.environ).stderr
+    assert "churn 1.0.0" in said
+    assert "1.1.0" not in said
 
 
 def test_garbage_collection_and_backups_know_it(apart: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
