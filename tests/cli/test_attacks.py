@@ -256,7 +256,6 @@ def test_a_dependency_update_is_recorded_when_main_has_moved(runner: Runner, git
     assert conclusion(github, change.head) in GREEN
 
 
-@pytest.mark.full
 def test_a_dependency_update_whose_check_was_lost_gets_it_when_the_job_is_run_again(
     runner: Runner, github: GitHubServer
 ) -> None:
@@ -284,7 +283,6 @@ def test_of_a_matrix_one_job_may_adopt_and_another_train(runner: Runner, github:
     assert conclusion(github, change.merge) == "success"
 
 
-@pytest.mark.full
 def test_a_scheduled_job_that_died_is_not_stood_for_by_an_older_run(runner: Runner) -> None:
     """Of a matrix: what was trained before is not what was asked for now."""
     cells = [json.dumps({"python": version}) for version in ("3.11", "3.12")]

@@ -90,7 +90,6 @@ def test_a_job_with_a_shallow_clone_finds_its_baseline(runner: Runner) -> None:
     assert "3 commits" in job.summary
 
 
-@pytest.mark.full
 def test_a_push_folds_what_has_become_many(runner: Runner) -> None:
     work = runner.project
     ledger = GitLedger(Checkout.find(work.root))

@@ -89,7 +89,6 @@ def test_a_deleted_run_is_not_reused(project: Workplace) -> None:
     assert trained(project) == first
 
 
-@pytest.mark.full
 def test_tags_and_notes_are_changed_and_taken_away(project: Workplace, run_id: str) -> None:
     assert "is tagged" in project.run("runs", "tag", run_id, "team=fraud", "formula=a=b")
     assert "has these tags already" in project.run("runs", "tag", run_id, "formula=a=b")
@@ -167,7 +166,6 @@ def test_an_experiment_is_renamed_and_its_runs_stay_the_baseline(project: Workpl
     assert baseline(project) == second
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("run_id")
 def test_a_name_that_is_taken_is_refused(project: Workplace) -> None:
     project.commit({"mlops.yaml": CONFIG.replace("train.py\n", "train.py\n  experiment: other\n")})
@@ -184,7 +182,6 @@ def test_a_name_that_is_taken_is_refused(project: Workplace) -> None:
     project.run("experiments", "rename", "third", " ", expect=2)
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("run_id")
 def test_experiments_are_archived_deleted_and_restored(project: Workplace) -> None:
     assert "is archived" in project.run("experiments", "archive", "churn")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.cli.conftest import Workplace, project
 from tests.docs.pages import ROOT, Command, commands, section, text_of
 from tests.docs.test_life_of_a_run import type_in
@@ -64,7 +62,6 @@ def test_folding_leaves_one_ref(project: Workplace) -> None:
     assert "refs/mlops/records" not in listed
 
 
-@pytest.mark.full
 def test_a_rewritten_ledger_is_noticed_and_rescued_from_a_clone(project: Workplace) -> None:
     runs = [project.run("run").split()[1] for _ in range(2)]
     project.run("sync", "--fold")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
 from tests.cli.conftest import Workplace, project
 from tests.docs.pages import ROOT, commands, text_of
 
@@ -13,7 +11,6 @@ __all__ = ["project"]
 PAGE = ROOT / "docs/life-of-a-run.md"
 
 
-@pytest.mark.full
 def test_every_command_of_the_page_does_what_it_says(project: Workplace) -> None:
     said: dict[str, str] = {}
     for line, _ in commands(text_of(PAGE)):
