@@ -75,7 +75,10 @@ def explain(project: Project, subject: str) -> Explanation:
     story = Explanation(subject)
     deployed = _deployment(project, subject)
     if deployed is None:
-        version, record = find_version(project.ledger, project.config, subject)
+        try:
+            version, record = find_version(project.ledger, project.config, subject)
+        except NotFound as error:
+            raise NotFound(str(error), hint=_unread(project) or error.hint) from error
     else:
         deployment = deployed.read(Deployment)
         story.facts += _of_deployment(deployed, deployment)
@@ -88,6 +91,14 @@ def explain(project: Project, subject: str) -> Explanation:
     story.facts += _of_version(project, version, record)
     story.facts += _of_run(project, version)
     return story
+
+
+def _unread(project: Project) -> str:
+    """Where else the subject may be; "" if everything was looked through."""
+    unset = [f"{variable} is not set" for variable in project.out_of_reach.values()]
+    return (
+        f"the records of {', '.join(project.out_of_reach)} were not looked through: {', '.join(unset)}" if unset else ""
+    )
 
 
 def _deployment(project: Project, subject: str) -> Record | None:

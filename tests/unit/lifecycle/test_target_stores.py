@@ -11,7 +11,7 @@ import pytest
 from mlops_ci import records
 from mlops_ci.ci import Event
 from mlops_ci.entities import CiRun, Deployment
-from mlops_ci.errors import AwaitsApproval, ConfigError, Refused
+from mlops_ci.errors import AwaitsApproval, ConfigError, NotFound, Refused
 from mlops_ci.lifecycle.approvals.approval_requests import open_requests, requests
 from mlops_ci.lifecycle.backups import back_up
 from mlops_ci.lifecycle.collect_garbage import collect
@@ -98,7 +98,8 @@ def test_without_its_address_nothing_is_deployed_and_lists_do_without_it(
 ) -> None:
     apart.deploy("1.0.0", "staging")
     apart.deploy("1.0.0")
-    digest = apart.last().plan_digest
+    digest, record = apart.last().plan_digest, deployments(apart.project, "production")[-1].id
+    assert explain(apart.project, record).facts
     monkeypatch.delenv("PRODUCTION_STORE")
     project = apart.project
     with pytest.raises(ConfigError, match=r"targets\.production\.store: env:PRODUCTION_STORE` names .* not set"):
@@ -111,6 +112,9 @@ def test_without_its_address_nothing_is_deployed_and_lists_do_without_it(
     with pytest.raises(ConfigError, match="PRODUCTION_STORE"):
         open_requests(project, digest)
     assert explain(project, "1.0.0").facts
+    with pytest.raises(NotFound) as unknown:
+        explain(project, record)
+    assert "the records of production were not looked through: PRODUCTION_STORE is not set" in unknown.value.hint
     assert [one.state for one in compare(project)] == ["unknown", "same"]
     assert apart.deploy("1.1.0", "staging").new
 
