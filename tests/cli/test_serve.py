@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.cli.conftest import Workplace
 from tests.integration.served_model import call, free_port
 from tests.processes import processes_of
 from tests.repositories import git
+from tests.waiting import eventually
 
 PATIENCE_S = 60
 # The libraries that the tests have, whatever the service pins.
@@ -111,14 +111,6 @@ def serving(place: Workplace, *arguments: str, **variables: str) -> Iterator[Ser
     finally:
         found.process.kill()
         found.process.communicate()
-
-
-def eventually(true: Callable[[], object]) -> None:
-    """Wait until it is; a test that fails takes as long as PATIENCE_S."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def port_of(facts: dict[str, Any]) -> int:

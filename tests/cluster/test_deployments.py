@@ -23,6 +23,7 @@ from mlops_ci.targets.kubernetes.api import Api, Denied
 from tests.cluster.conftest import REGISTRY
 from tests.cluster.doors import Door, read, through, with_token
 from tests.cluster.shops import Shop
+from tests.waiting import eventually
 
 TARGETS = ("life", "undone", "first", "both", "door", "rights", "killed", "ten")
 _APPLIED = "Deployment churn: "
@@ -112,7 +113,7 @@ def test_forth_and_back(shop: Shop, api: Api) -> None:
 
     pods = f"/api/v1/namespaces/{shop.namespace('life')}/pods"
     api.send("DELETE", pods, {"gracePeriodSeconds": 0})
-    eventually(lambda: answers(api, shop, "life"))
+    eventually(lambda: answers(api, shop, "life"), every_s=0.3)
     assert version_on(api, shop, "life") == "1.0.0"
     assert "life is stopped" in shop.run("deployments", "stop", "life")
     assert "nothing was deployed" not in shop.run("deployments", "check", "life")
@@ -269,13 +270,5 @@ def token_of(api: Api, namespace: str, account: str) -> str:
         found[:] = [each["name"] for each in api.get(f"{path}/serviceaccounts/{account}").get("secrets", [])]
         return bool(found)
 
-    eventually(named)
+    eventually(named, every_s=0.3)
     return base64.b64decode(api.get(f"{path}/secrets/{found[0]}")["data"]["token"]).decode()
-
-
-def eventually(true: Any) -> None:
-    """Wait until it is; a test that fails takes a minute."""
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.3)

@@ -25,6 +25,7 @@ from tests.images.index import Index
 from tests.integration.served_model import call, free_port
 from tests.repositories import git
 from tests.serving.traffic import Traffic
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("images")
 
@@ -119,10 +120,7 @@ def test_a_rollout_loses_no_request_and_a_killed_container_comes_back(make_proje
         assert predictions == {"1.0.0": [1.5], "1.1.0": [6.0]}
         assert shop.docker("inspect", "-f", "{{.State.ExitCode}}", old) == "0"
         shop.docker("start", new)
-        for _ in range(600):
-            if ready(second):
-                break
-            time.sleep(0.05)
+        eventually(lambda: ready(second), every_s=0.05)
         assert call(second, "/predict", {"records": [{"x": 3.0}]})[1]["predictions"] == [6.0]
 
 

@@ -20,6 +20,18 @@ from mlops_ci.entities import Signature
 from tests.integration import served_model
 from tests.integration.served_model import free_port
 
+HELD = """
+import os
+import time
+
+
+def predict(records):
+    while not all(map(os.path.exists, records)):
+        time.sleep(0.01)
+    return [1 for _ in records]
+"""
+"""A model that answers when the paths that it is asked about are there; "/" always is."""
+
 
 class Answer(NamedTuple):
     """What came back; *json* is None where it is none."""

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import pytest
 
 from mlops_ci.entities import Signature
 from tests.integration.served_model import EXAMPLE, free_port
-from tests.serving.services import ANY, Serve, Service, python_model, rendered
+from tests.serving.services import ANY, HELD, Serve, Service, python_model, rendered
+from tests.waiting import eventually
 
 ECHO = "def predict(records):\n    return records\n"
-SLEEP = "import time\n\ndef predict(records):\n    time.sleep(max(records))\n    return records\n"
 
 
 def post(body: bytes, *headers: bytes) -> bytes:
@@ -128,19 +127,18 @@ def test_a_request_that_is_wrong_everywhere_costs_little(serve: Serve) -> None:
     assert peak_mb(service) - before < 400
 
 
-def test_who_asks_and_leaves_makes_room_for_others(serve: Serve) -> None:
-    service = serve(SLEEP, settings={"max_waiting": 5}, timeout_s=60)
+def test_who_asks_and_leaves_makes_room_for_others(serve: Serve, tmp_path: Path) -> None:
+    service, gate = serve(HELD, settings={"max_waiting": 5}, timeout_s=120), tmp_path / "gate"
     connections = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(6)]
     for connection in connections:
-        connection.sendall(post(b'{"records": [1.5]}'))
-    while service.metric("mlops_waiting") < 5:
-        time.sleep(0.02)
-    assert service.predict(0.0).status == 503
+        connection.sendall(post(json.dumps({"records": [str(gate)]}).encode()))
+    eventually(lambda: service.metric("mlops_waiting") == 5)
+    assert service.predict("/").status == 503
     for connection in connections:
         connection.close()
-    while service.metric("mlops_waiting"):
-        time.sleep(0.02)
-    assert service.predict(0.0).status == 200
+    eventually(lambda: not service.metric("mlops_waiting"))
+    gate.touch()
+    assert service.predict("/").status == 200
     assert service.metric("mlops_batch_rows_count") == 2  # nobody else was still waiting
 
 
@@ -155,15 +153,12 @@ def test_a_model_that_holds_the_lock_is_not_taken_for_dead(serve: Serve) -> None
 @pytest.mark.full
 def test_a_dead_worker_is_counted_no_longer(model: Path, serve: Serve) -> None:
     service = serve(model, workers=2)
-    while service.metric("mlops_ready") < 2:
-        time.sleep(0.1)
+    eventually(lambda: service.log.count(" is ready") == 2)
+    assert service.metric("mlops_ready") == 2
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
     workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(int(workers[0]), signal.SIGKILL)
-    for _ in range(300):
-        if service.log.count(" is ready") == 3:
-            break
-        time.sleep(0.1)
+    eventually(lambda: service.log.count(" is ready") == 3)
     assert service.metric("mlops_ready") == 2
 
 

@@ -16,6 +16,7 @@ import pytest
 from mlops_ci.entities import Signature
 from tests.integration.served_model import EXAMPLE
 from tests.serving.services import ANY, Serve, Service
+from tests.waiting import eventually
 
 GOOD = EXAMPLE[0]
 ONE = json.dumps({"records": [GOOD]}).encode()
@@ -207,10 +208,7 @@ def test_a_hung_model_is_seen_by_the_cluster(serve: Serve) -> None:
     """/livez fails, so that the pod is started again; /predict says why it does not answer."""
     service = serve("import time\n\ndef predict(records):\n    time.sleep(3600)\n", timeout_s=0.2)
     assert service.predict("x").status == 504
-    for _ in range(400):
-        if service.ask("/livez").status == 503:
-            break
-        time.sleep(0.1)
+    eventually(lambda: service.ask("/livez").status == 503)
     assert service.ask("/livez").body == b"the model does not come back\n"
 
 

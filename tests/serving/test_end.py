@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.served_model import EXAMPLE
-from tests.serving.services import Serve, Service
+from tests.serving.services import HELD, Serve, Service
 from tests.serving.traffic import Traffic
+from tests.waiting import eventually
 
 SLOW = "import time\n\ndef predict(records):\n    time.sleep(0.05)\n    return [1 for _ in records]\n"
 
@@ -33,13 +34,10 @@ def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) ->
 
 
 def test_while_it_drains_it_says_so_and_answers(serve: Serve) -> None:
-    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3"})
+    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "6"})
     assert _connection_header(service) is None
     service.process.send_signal(signal.SIGTERM)
-    for _ in range(100):
-        if service.ask("/readyz").status == 503:
-            break
-        time.sleep(0.02)
+    eventually(lambda: service.ask("/readyz").status == 503)
     assert service.ask("/readyz").body == b"draining\n"
     assert service.ask("/livez").status == 200
     assert service.predict("x").status == 200
@@ -48,15 +46,16 @@ def test_while_it_drains_it_says_so_and_answers(serve: Serve) -> None:
     assert service.process.wait(30) == 0
 
 
-def test_a_request_that_is_being_answered_is_finished(serve: Serve) -> None:
-    slow = "import time\n\ndef predict(records):\n    time.sleep(1.5)\n    return [1 for _ in records]\n"
-    service = serve(slow)
+def test_a_request_that_is_being_answered_is_finished(serve: Serve, tmp_path: Path) -> None:
+    service, gate = serve(HELD), tmp_path / "gate"
     answers: list[int] = []
-    caller = threading.Thread(target=lambda: answers.append(service.predict("x").status))
+    caller = threading.Thread(target=lambda: answers.append(service.predict(str(gate)).status))
     caller.start()
-    while service.metric("mlops_in_flight") < 2:
-        time.sleep(0.02)
-    assert service.end() == 0
+    eventually(lambda: service.metric("mlops_in_flight") == 2)
+    service.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # most of the time in which it would end if it waited for nobody
+    gate.touch()
+    assert service.process.wait(60) == 0
     caller.join()
     assert answers == [200]
 
@@ -64,8 +63,7 @@ def test_a_request_that_is_being_answered_is_finished(serve: Serve) -> None:
 def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
     service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3600"})
     service.process.send_signal(signal.SIGTERM)
-    while service.ask("/readyz").status == 200:
-        time.sleep(0.02)
+    eventually(lambda: service.ask("/readyz").status != 200)
     assert service.end() == 0
 
 
@@ -76,8 +74,7 @@ def test_what_is_on_its_way_when_the_door_is_shut_is_answered(serve: Serve) -> N
     connection.request("GET", "/livez")
     connection.getresponse().read()
     service.process.send_signal(signal.SIGTERM)
-    while _takes_connections(service.port):
-        time.sleep(0.01)
+    eventually(lambda: not _takes_connections(service.port), every_s=0.01)
     connection.request("POST", "/predict", b'{"records": ["x"]}')
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("connection")) == (200, "close")
@@ -132,11 +129,7 @@ def predict(records):
 def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(serve: Serve, workers: int) -> None:
     service = serve(LEAKS, workers=workers, settings={"max_memory_mb": 250})
     with Traffic([service.port], callers=3) as traffic:
-        for _ in range(600):
-            if len(traffic.bodies) > workers + 1:
-                break
-            time.sleep(0.1)
-    assert len(traffic.bodies) > workers + 1  # so many processes have answered
+        eventually(lambda: len(traffic.bodies) > workers + 1)  # so many processes have answered
     assert traffic.faults == []
     assert set(traffic.answers) == {200}
     assert "max_memory_mb" in service.log

@@ -19,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 from serving.grpc_messages import SERVICE, messages
 from tests.integration.served_model import COLUMNS, EXAMPLE, free_port
 from tests.serving.services import Serve, Service, rendered, serving
+from tests.waiting import eventually
 
 SLOW = "import time\n\ndef predict(records):\n    time.sleep(records[0]['s'])\n    return [1 for _ in records]\n"
 KEY = "0123456789abcdef"
@@ -226,14 +227,12 @@ def test_who_waits_when_it_ends_is_answered(serve_grpc: Callable[..., tuple[Serv
     answers: list[Any] = []
     with triton.InferenceServerClient(address) as client:
         waiting = client.async_infer(
-            "cancer", sleeps(1.5), callback=lambda result, error: answers.append(error or result)
+            "cancer", sleeps(3), callback=lambda result, error: answers.append(error or result)
         )
-        while service.metric("mlops_in_flight") < 2:
-            time.sleep(0.01)
+        eventually(lambda: service.metric("mlops_in_flight") == 2)
         assert service.end() == 0
         del waiting
-        while not answers:
-            time.sleep(0.01)
+        eventually(lambda: answers)
     assert answers[0].as_numpy("predictions").tolist() == [1], answers
     assert "Traceback" not in service.log
 

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlops_ci.entities import Signature
 from tests.integration.served_model import EXAMPLE
 from tests.serving.services import ANY, Serve, Service
+from tests.waiting import eventually
 
 GOOD = EXAMPLE[0]
 ECHO = "def predict(records):\n    return records\n"
@@ -185,13 +186,8 @@ def test_traces_go_to_the_collector(serve: Serve, collector: tuple[str, list[byt
     service = serve(ECHO, settings={"tracing": True}, signature=ANY, environment=environment)
     trace = "0af7651916cd43dd8448eb211c80319c"
     service.predict(1, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
-    for _ in range(200):
-        if got:
-            break
-        threading.Event().wait(0.05)
-    sent = b"".join(got)
-    assert b"/predict" in sent
-    assert bytes.fromhex(trace) in sent
+    eventually(lambda: b"/predict" in b"".join(got))
+    assert bytes.fromhex(trace) in b"".join(got)
 
 
 def test_what_is_not_asked_for_is_not_imported(model: Path, serve: Serve) -> None:
