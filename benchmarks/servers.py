@@ -3,8 +3,8 @@ The services of one scikit-learn model: ours in their variants, the peers', and 
 
 Each is one process with one worker, and its native libraries compute in one thread. Each gets the same record in its
 own format: ours by the names of the columns, the others as a row of numbers, which is the quickest that they
-document. Each answers with the class. Ours, FastAPI and the limit log no access; MLflow and BentoML do what they do
-unless told otherwise.
+document; the limit once so, and once by the names. Each answers with the class. Ours, FastAPI and the limit log no
+access; MLflow and BentoML do what they do unless told otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +246,11 @@ def _limit(name: str, folder: Path, trained: Trained) -> Contender:
     return _uvicorn(name, folder, trained, "limit", "--loop", "uvloop", "--http", "httptools", "--lifespan", "off")
 
 
+def _limit_by_names(name: str, folder: Path, trained: Trained) -> Contender:
+    (folder / "columns.json").write_text(json.dumps(trained.columns))
+    return replace(_limit(name, folder, trained), ask=lambda number: {"records": [trained.records[number]]})
+
+
 def _uvicorn(name: str, folder: Path, trained: Trained, module: str, *options: str) -> Contender:
     shutil.copy(PEERS / f"{module}.py", folder)
     port = str(free_port())
@@ -287,6 +292,7 @@ MLFLOW = "mlflow models serve"
 BENTOML = "BentoML"
 FASTAPI = "FastAPI + uvicorn"
 LIMIT = "uvicorn + orjson + ONNX Runtime"
+LIMIT_BY_NAMES = "the same, asked as ours"
 
 CONTENDERS = {
     OURS_SKLEARN: _ours("sklearn", "bentoml"),
@@ -298,4 +304,5 @@ CONTENDERS = {
     BENTOML: _bentoml,
     FASTAPI: _fastapi,
     LIMIT: _limit,
+    LIMIT_BY_NAMES: _limit_by_names,
 }

@@ -44,6 +44,7 @@ RATIOS = (
     (servers.OURS_ONNX, servers.FASTAPI, ""),
     (servers.OURS_ONNX, servers.LIMIT, ""),
     (servers.ASGI_ONNX, servers.LIMIT, "0.7"),
+    (servers.ASGI_ONNX, servers.LIMIT_BY_NAMES, "0.7"),
 )
 
 
