@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from serving.answers import Answer, Answers, Header
 from serving.bodies import Disconnected, Receive
 from serving.errors import Rejected
 from serving.keys import Keys
-from serving.manifest import Manifest
+from serving.manifest import Manifest, Settings
 from serving.metrics import Metrics
 from serving.tracing import Span, nothing
 
@@ -32,19 +32,28 @@ _CLOSE = (b"connection", b"close")
 _LONGEST_ID = 128
 
 
-class Request(NamedTuple):
-    """
-    What a handler sees.
+class Request:
+    """What a handler sees; *headers* are by name in lower case."""
 
-    *headers* are by name in lower case; *body* reads the whole body, within the limits; after that, *gone* comes back
-    when the caller has gone away.
-    """
+    __slots__ = ("_receive", "_settings", "headers", "id")
 
-    id: str
-    headers: dict[bytes, bytes]
-    body: Callable[[], Awaitable[bytes]]
-    gone: Callable[[], Coroutine[Any, Any, None]]
-    scope: Scope
+    def __init__(self, id_: str, headers: dict[bytes, bytes], receive: Receive, settings: Settings) -> None:
+        self.id = id_
+        self.headers = headers
+        self._receive = receive
+        self._settings = settings
+
+    async def body(self) -> bytes:
+        """The whole body, within the limits. Raises as `bodies.read`."""
+        settings = self._settings
+        return await bodies.read(
+            self._receive, self.headers, limit=settings.max_body_bytes, timeout_s=settings.timeout_s
+        )
+
+    async def gone(self) -> None:
+        """Come back when the caller has gone away, once the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -120,17 +129,7 @@ class App:
             if self.keys is not None and not (route and route.open):
                 self.keys.demand(headers)
             handler = self._handler(scope, route)
-
-            async def body() -> bytes:
-                return await bodies.read(
-                    receive, headers, limit=self._settings.max_body_bytes, timeout_s=self._settings.timeout_s
-                )
-
-            async def gone() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-
-            return await handler(Request(request_id, headers, body, gone, scope))
+            return await handler(Request(request_id, headers, receive, self._settings))
         except Rejected as error:
             self.metrics.rejected(error.reason, error.detail)
             return self.answers.rejection(error, request_id)

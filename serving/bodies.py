@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from contextlib import suppress
+from types import coroutine
 from typing import Any
 
 from serving.errors import Rejected
@@ -31,10 +32,9 @@ async def read(receive: Receive, headers: dict[bytes, bytes], *, limit: int, tim
     """
     announced = headers.get(b"content-length", b"")
     try:
-        async with asyncio.timeout(timeout_s):
-            if announced.isdigit() and int(announced) > limit:
-                raise _too_large(limit)
-            body = await _all(receive, limit)
+        if announced.isdigit() and int(announced) > limit:
+            raise _too_large(limit)
+        body = await _within(timeout_s, _all(receive, limit))
     except TimeoutError:
         raise Rejected(408, "slow", f"the body did not arrive within {timeout_s:g} s", close=True) from None
     except Rejected:
@@ -62,6 +62,37 @@ async def _all(receive: Receive, limit: int) -> bytes:
     if len(body) > limit:
         raise _too_large(limit)
     return body
+
+
+@coroutine
+def _within(seconds: float, work: Coroutine[Any, Any, bytes]) -> Generator[Any, Any, bytes]:
+    """
+    Await *work*, and for at most *seconds* if it has to wait at all.
+
+    Most bodies are here before anybody asks for them, and a timer costs as much as a small prediction.
+    """
+    try:
+        first = work.send(None)
+    except StopIteration as done:
+        body: bytes = done.value
+        return body
+    return (yield from _timed(seconds, first, work).__await__())
+
+
+async def _timed(seconds: float, first: Any, work: Coroutine[Any, Any, bytes]) -> bytes:
+    async with asyncio.timeout(seconds):
+        return await _rest(first, work)
+
+
+@coroutine
+def _rest(first: Any, work: Coroutine[Any, Any, bytes]) -> Generator[Any, Any, bytes]:
+    """Go on with *work*, which waits for *first*."""
+    try:
+        yield first
+    except BaseException:
+        work.close()
+        raise
+    return (yield from work.__await__())
 
 
 async def _discard(receive: Receive) -> None:

@@ -52,7 +52,7 @@ class Schema:
             Rejected: The body is neither, or a value is not what the signature says.
         """
         try:
-            asked = self.request.validate_json(body)
+            asked = self.request.validator.validate_json(body)
         except ValidationError as error:
             raise self.rejection(error) from None
         records, columns = asked.get("records"), asked.get("columns")

@@ -202,7 +202,7 @@ def _tensor(model: Loaded, wanted: Input, values: Any) -> Any:
         found = np.array(values, dtype=object)
         _refuse_others(found, wanted)
     elif len(wanted.shape) == 2 and len(model.inputs) == 1 and isinstance(values, list):
-        found = model.columns.array(values)
+        found = model.columns.matrix(values)
     else:
         found = _numbers(values, wanted)
     if found.ndim == 1 and len(wanted.shape) == 2:

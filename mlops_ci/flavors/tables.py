@@ -92,7 +92,7 @@ class Columns:
         rows = self.rows(records)
         if text and isinstance(rows[0], str):  # documents, for a vectorizer
             return rows
-        return self._matrix(rows, text=text)
+        return self.matrix(rows, text=text)
 
     def frame(self, records: list[Any]) -> Any:
         """Return *records* as a pandas frame with the types of training. Raises as `rows`, and for text in numbers."""
@@ -110,7 +110,7 @@ class Columns:
 
         found = self.values_of(columns)
         if (text and self._text) or any(each.dtype.kind not in "fb" for each in found):
-            return self._matrix(list(zip(*(each.tolist() for each in found))), text=text)  # noqa: B905  # Python 3.9
+            return self.matrix(list(zip(*(each.tolist() for each in found))), text=text)  # noqa: B905  # Python 3.9
         table = np.empty((rows, len(found)))
         for index, each in enumerate(found):
             table[:, index] = each
@@ -144,7 +144,8 @@ class Columns:
         except KeyError:
             raise ValueError(f"there is no column {name!r}") from None
 
-    def _matrix(self, rows: list[Any], *, text: bool) -> Any:
+    def matrix(self, rows: list[Any], *, text: bool = False) -> Any:
+        """Return *rows*, as `rows` returns them, as `array` does. Raises as `array`."""
         import numpy as np
 
         try:
