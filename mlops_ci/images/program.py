@@ -13,7 +13,6 @@ from mlops_ci.errors import ConfigError, IntegrityError, MlopsCIError, NotFound,
 from mlops_ci.images import Tell
 
 _KEPT_LINES = 200
-_SHOWN_LINES = 6
 
 
 @dataclass(frozen=True)
@@ -160,8 +159,7 @@ def failure(lines: Sequence[str], what: str, otherwise: str) -> MlopsCIError:
         found = re.search(cause.pattern, text, re.IGNORECASE | re.MULTILINE)
         if found:
             return cause.error(f"{what} failed: {cause.message.format(*found.groups())}", hint=cause.hint)
-    more = "".join(f"\n    {line}" for line in lines[-_SHOWN_LINES:] if line not in otherwise)
-    return ServiceError(f"{what} failed: {otherwise}", hint=f"it said last:{more}" if more else "it said nothing more")
+    return ServiceError(f"{what} failed: {otherwise}", hint="its last lines say why")
 
 
 def redacted(line: str, hidden: Iterable[str]) -> str:

@@ -120,7 +120,7 @@ def test_a_rollout_loses_no_request_and_a_killed_container_comes_back(make_proje
         assert predictions == {"1.0.0": [1.5], "1.1.0": [6.0]}
         assert shop.docker("inspect", "-f", "{{.State.ExitCode}}", old) == "0"
         shop.docker("start", new)
-        eventually(lambda: ready(second), every_s=0.05)
+        eventually(lambda: ready(second), within_s=30)
         assert call(second, "/predict", {"records": [{"x": 3.0}]})[1]["predictions"] == [6.0]
 
 

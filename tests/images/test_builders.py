@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,15 +37,21 @@ def order(folder: Path, base: str, name: str, lines: str, **facts: object) -> Or
     return Order(context=folder, reference=name, epoch=1_700_000_000, **facts)
 
 
-def silent(_line: str) -> None:
-    pass
+def heard(told: list[str]) -> Callable[[str], None]:
+    """Remembers what a builder says, and shows it if the test fails."""
+
+    def hear(line: str) -> None:
+        told.append(line)
+        print(line)  # noqa: T201  # pytest shows it
+
+    return hear
 
 
 def test_what_is_built_is_there_and_can_be_read(builder: Builder, shop: Shop, tmp_path: Path) -> None:
     name = f"{shop.registry.name}/contract:{builder.name}"
     assert builder.inspect(name) is None
     told: list[str] = []
-    built = builder.build(order(tmp_path, shop.base, name, "COPY file /file\nUSER 10001\n"), told.append)
+    built = builder.build(order(tmp_path, shop.base, name, "COPY file /file\nUSER 10001\n"), heard(told))
     assert builder.inspect(name) == built
     assert builder.inspect(built.image_id) == built
     assert built.platform.startswith("linux/")
@@ -54,16 +60,16 @@ def test_what_is_built_is_there_and_can_be_read(builder: Builder, shop: Shop, tm
     assert builder.read(built.image_id, "/file") == b"text of the file\n"
     assert builder.read(built.image_id, "/no/such/file") == b""
     assert b"Package: libc6" in builder.read(built.image_id, "/var/lib/dpkg/status")
-    digest = builder.push(name, silent)
+    digest = builder.push(name, print)
     assert shop.registry.get(f"/v2/contract/manifests/{digest}")[0] == 200
-    assert builder.push(name, silent) == digest
+    assert builder.push(name, print) == digest
 
 
 def test_nothing_is_left_running_or_stopped(builder: Builder, shop: Shop, tmp_path: Path) -> None:
     name = f"{shop.registry.name}/left:{builder.name}"
     command = (shop.docker, "ps", "--all") if builder.name == "docker" else (shop.storage, "containers")
     before = command[0](*command[1:], "--quiet")
-    built = builder.build(order(tmp_path, shop.base, name, "COPY file /file\n"), silent)
+    built = builder.build(order(tmp_path, shop.base, name, "COPY file /file\n"), print)
     builder.read(built.image_id, "/file")
     builder.read(built.image_id, "/nothing")
     assert command[0](*command[1:], "--quiet") == before
@@ -82,7 +88,7 @@ def test_a_build_beside_one_that_was_killed_is_begun_again(
     for name, value in {**shop.environment, "PATH": f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}"}.items():
         monkeypatch.setenv(name, value)
     name = f"{shop.registry.name}/lost:1"
-    assert DockerBuilder().build(order(tmp_path, shop.base, name, "COPY file /file\n"), silent).size_bytes
+    assert DockerBuilder().build(order(tmp_path, shop.base, name, "COPY file /file\n"), print).size_bytes
     assert mark.exists()
 
 
@@ -92,7 +98,7 @@ def test_a_secret_reaches_the_build_and_no_ear(builder: Builder, shop: Shop, tmp
     told: list[str] = []
     name = f"{shop.registry.name}/secret:{builder.name}"
     secrets = {"word": tmp_path / "secret"}
-    builder.build(order(tmp_path / "c", shop.base, name, lines, secrets=secrets, hidden=["hunter-2"]), told.append)
+    builder.build(order(tmp_path / "c", shop.base, name, lines, secrets=secrets, hidden=["hunter-2"]), heard(told))
     assert any("****" in line for line in told)
     assert not any("hunter-2" in line for line in told)
     assert builder.read(name, "/run/secrets/word") == b""
@@ -100,13 +106,13 @@ def test_a_secret_reaches_the_build_and_no_ear(builder: Builder, shop: Shop, tmp
 
 def test_a_base_that_is_not_there(builder: Builder, shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="the base image was not found"):
-        builder.build(order(tmp_path, f"{shop.registry.name}/none:1", "none:1", "COPY file /\n"), silent)
+        builder.build(order(tmp_path, f"{shop.registry.name}/none:1", "none:1", "COPY file /\n"), print)
 
 
 def test_a_step_that_fails_is_told_with_its_lines(builder: Builder, shop: Shop, tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(ServiceError, match=r"building failed: .*ended with exit code"):
-        builder.build(order(tmp_path, shop.base, "failed:1", "RUN echo why it failed; exit 3\n"), told.append)
+        builder.build(order(tmp_path, shop.base, "failed:1", "RUN echo why it failed; exit 3\n"), heard(told))
     assert any("why it failed" in line for line in told)
     assert builder.inspect("failed:1") is None
 
@@ -179,6 +185,6 @@ def test_a_registry_that_fails(builder: Builder, shop: Shop, tmp_path: Path, how
     with registry_that_fails(how) as registry:
         shop.storage.trust(registry)
         name = f"{registry}/failing:{builder.name}"
-        builder.build(order(tmp_path, shop.base, name, "COPY file /file\n"), silent)
+        builder.build(order(tmp_path, shop.base, name, "COPY file /file\n"), print)
         with pytest.raises(ServiceError, match=said):
-            builder.push(name, silent)
+            builder.push(name, print)

@@ -49,16 +49,6 @@ def test_what_is_known_to_go_wrong(line: str, error: type[MlopsCIError], said: s
     assert "first" in told
 
 
-def test_what_nobody_knows_is_told_by_its_last_lines() -> None:
-    script = "import sys; [print('line', number, 'of hunter-2') for number in range(9)]; sys.exit(7)"
-    with pytest.raises(ServiceError) as caught:
-        program.run([sys.executable, "-c", script], lambda _: None, what="building", hidden=["hunter-2"])
-    assert caught.value.hint.splitlines() == ["it said last:", *(f"    line {n} of ****" for n in range(3, 9))]
-    with pytest.raises(ServiceError) as caught:
-        program.run([sys.executable, "-c", "raise SystemExit(7)"], lambda _: None, what="building")
-    assert caught.value.hint == "it said nothing more"
-
-
 def test_what_is_hidden_is_told_to_nobody() -> None:
     told: list[str] = []
     program.run([sys.executable, "-c", "print('a hunter-2 b')"], told.append, what="building", hidden=["hunter-2"])
