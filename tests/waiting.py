@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(true: Callable[[], object], *, within_s: float = 120, every_s: float = 0.02) -> None:
+def eventually(true: Callable[[], object], *, within_s: float = 60, every_s: float = 0.02) -> None:
     """Wait until it is; a test that fails takes as long as *within_s*."""
     end = time.monotonic() + within_s
     while not true():

@@ -128,7 +128,7 @@ def test_a_request_that_is_wrong_everywhere_costs_little(serve: Serve) -> None:
 
 
 def test_who_asks_and_leaves_makes_room_for_others(serve: Serve, tmp_path: Path) -> None:
-    service, gate = serve(HELD, settings={"max_waiting": 5}, timeout_s=120), tmp_path / "gate"
+    service, gate = serve(HELD, settings={"max_waiting": 5}, timeout_s=60), tmp_path / "gate"
     connections = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(6)]
     for connection in connections:
         connection.sendall(post(json.dumps({"records": [str(gate)]}).encode()))
@@ -158,7 +158,7 @@ def test_a_dead_worker_is_counted_no_longer(model: Path, serve: Serve) -> None:
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
     workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(int(workers[0]), signal.SIGKILL)
-    eventually(lambda: service.log.count(" is ready") == 3)
+    eventually(lambda: service.log.count(" is ready") == 3, within_s=30)
     assert service.metric("mlops_ready") == 2
 
 

@@ -208,7 +208,7 @@ def test_a_hung_model_is_seen_by_the_cluster(serve: Serve) -> None:
     """/livez fails, so that the pod is started again; /predict says why it does not answer."""
     service = serve("import time\n\ndef predict(records):\n    time.sleep(3600)\n", timeout_s=0.2)
     assert service.predict("x").status == 504
-    eventually(lambda: service.ask("/livez").status == 503)
+    eventually(lambda: service.ask("/livez").status == 503, within_s=40)
     assert service.ask("/livez").body == b"the model does not come back\n"
 
 

@@ -34,10 +34,10 @@ def test_a_rollout_loses_no_request(serve: Serve, workers: int, runtime: str) ->
 
 
 def test_while_it_drains_it_says_so_and_answers(serve: Serve) -> None:
-    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "6"})
+    service = serve(SLOW, environment={"MLOPS_DRAIN_S": "3"})
     assert _connection_header(service) is None
     service.process.send_signal(signal.SIGTERM)
-    eventually(lambda: service.ask("/readyz").status == 503)
+    eventually(lambda: service.ask("/readyz").status == 503, within_s=2)
     assert service.ask("/readyz").body == b"draining\n"
     assert service.ask("/livez").status == 200
     assert service.predict("x").status == 200

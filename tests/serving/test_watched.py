@@ -186,7 +186,7 @@ def test_traces_go_to_the_collector(serve: Serve, collector: tuple[str, list[byt
     service = serve(ECHO, settings={"tracing": True}, signature=ANY, environment=environment)
     trace = "0af7651916cd43dd8448eb211c80319c"
     service.predict(1, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
-    eventually(lambda: b"/predict" in b"".join(got))
+    eventually(lambda: b"/predict" in b"".join(got), within_s=10)
     assert bytes.fromhex(trace) in b"".join(got)
 
 

@@ -16,7 +16,6 @@ from tests.repositories import git
 BUSY = """
 import sys
 from pathlib import Path
-from mlops_ci.errors import ServiceError
 from mlops_ci.git import Checkout
 from mlops_ci.git.side import SideRepository
 side = SideRepository(Checkout.find(Path(sys.argv[1])), "ledger")
