@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -32,16 +33,14 @@ _CLOSE = (b"connection", b"close")
 _LONGEST_ID = 128
 
 
+@dataclass(eq=False, slots=True)
 class Request:
     """What a handler sees; *headers* are by name in lower case."""
 
-    __slots__ = ("_receive", "_settings", "headers", "id")
-
-    def __init__(self, id_: str, headers: dict[bytes, bytes], receive: Receive, settings: Settings) -> None:
-        self.id = id_
-        self.headers = headers
-        self._receive = receive
-        self._settings = settings
+    id: str
+    headers: dict[bytes, bytes]
+    _receive: Receive
+    _settings: Settings
 
     async def body(self) -> bytes:
         """The whole body, within the limits. Raises as `bodies.read`."""
