@@ -292,7 +292,7 @@ MLFLOW = "mlflow models serve"
 BENTOML = "BentoML"
 FASTAPI = "FastAPI + uvicorn"
 LIMIT = "uvicorn + orjson + ONNX Runtime"
-LIMIT_BY_NAMES = "the same, asked as ours"
+LIMIT_BY_NAMES = "uvicorn + orjson + ONNX, by names"
 
 CONTENDERS = {
     OURS_SKLEARN: _ours("sklearn", "bentoml"),
